@@ -1,0 +1,269 @@
+"""Columns of the tables that pass between verbs, and the checks of a table.
+
+A `TableSpec` says which columns a table has, of what kind, and which must be filled.
+The specifications here are the contract of `docs/formats.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from histograft.core.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Kind = Literal["text", "number", "integer", "boolean"]
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes
+    ----------
+    name : str
+        Name of the column.
+    kind : {"text", "number", "integer", "boolean"}
+        What its cells hold.
+    meaning : str
+        One line for people, with unit and range.
+    required : bool
+        Whether the table must have the column.
+    nullable : bool
+        Whether cells may be empty.
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+    required: bool = True
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """The columns of one kind of table.
+
+    Attributes
+    ----------
+    name : str
+        Name of the table, for messages.
+    columns : tuple of Column
+        In their usual order.
+    key : tuple of str
+        Columns that together name a row once.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+
+    def column_names(self) -> list[str]:
+        """Names of all columns, in order."""
+        return [column.name for column in self.columns]
+
+    def check(self, table: pd.DataFrame, where: str) -> pd.DataFrame:
+        """Return the table with the columns' types, or say what is wrong.
+
+        Parameters
+        ----------
+        table : pandas.DataFrame
+            The table to check; further columns are kept.
+        where : str
+            Name of the file, for messages.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A copy with the known columns first, converted to their kinds.
+
+        Raises
+        ------
+        InputError
+            A column is missing, a cell that must be filled is empty, a cell is not of the
+            column's kind, or a key occurs twice.
+        """
+        missing = [c.name for c in self.columns if c.required and c.name not in table.columns]
+        if missing:
+            found = ", ".join(map(str, table.columns)) or "none"
+            raise InputError(
+                f"{where}: the {self.name} table lacks the column(s) {', '.join(missing)} "
+                f"(found: {found})",
+                f"add them; the {self.name} table is described in docs/formats.md",
+            )
+        known = [c for c in self.columns if c.name in table.columns]
+        checked = table.copy()
+        for column in known:
+            checked[column.name] = _convert(checked[column.name], column, self.name, where)
+        self._check_key(checked, where)
+        names = [c.name for c in known]
+        return checked[names + [c for c in table.columns if c not in names]]
+
+    def _check_key(self, table: pd.DataFrame, where: str) -> None:
+        if not self.key:
+            return
+        twice = table.duplicated(list(self.key), keep=False)
+        if twice.any():
+            example = table.loc[twice, list(self.key)].iloc[0].to_dict()
+            raise InputError(
+                f"{where}: {int(twice.sum())} rows of the {self.name} table share a key, "
+                f"first {example}",
+                f"keep one row for each {' + '.join(self.key)}",
+            )
+
+
+def _convert(values: pd.Series, column: Column, table: str, where: str) -> pd.Series:
+    import pandas as pd
+
+    if column.kind == "text":
+        converted = values.astype("string").str.strip()
+        converted = converted.mask(converted == "", pd.NA)
+    elif column.kind == "boolean":
+        converted = values.astype("boolean")
+    else:
+        converted = pd.to_numeric(values, errors="coerce")
+        broken = converted.isna() & values.notna() & (values.astype("string").str.strip() != "")
+        if broken.any():
+            row = int(broken.to_numpy().argmax())
+            raise InputError(
+                f"{where}: column {column.name!r}, data row {row + 1}: "
+                f"{values.iloc[row]!r} is not a number",
+                f"write {column.meaning}",
+            )
+        if column.kind == "integer":
+            converted = converted.astype("Int64" if column.nullable else "int64")
+        else:
+            converted = converted.astype("float64")
+    if not column.nullable and converted.isna().any():
+        row = int(converted.isna().to_numpy().argmax())
+        raise InputError(
+            f"{where}: column {column.name!r} of the {table} table is empty in data row {row + 1}",
+            f"fill it with {column.meaning}",
+        )
+    return converted
+
+
+def require_columns(table: pd.DataFrame, names: Sequence[str], where: str) -> None:
+    """Raise an `InputError` naming the columns of `names` that `table` lacks."""
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        found = ", ".join(map(str, table.columns))
+        raise InputError(f"{where} lacks the column(s) {', '.join(missing)} (found: {found})")
+
+
+SAMPLES = TableSpec(
+    "samples",
+    (
+        Column("file", "text", "path of the image below the table's folder"),
+        Column("label", "text", "class, or several joined by '|' for a multi-label set"),
+        Column("group", "text", "what must stay on one side of a split", False, True),
+        Column("split", "text", "train, val or test", False, True),
+        Column("mpp", "number", "micrometres per pixel of the file, above 0", False, True),
+        Column("mask", "text", "path of a label mask of the same size", False, True),
+    ),
+    key=("file",),
+)
+
+PATCHES = TableSpec(
+    "patches",
+    (
+        Column("file_name", "text", "path of the patch below the artefact's folder"),
+        Column("patch_id", "text", "name of the patch, unique in the artefact"),
+        Column("dataset", "text", "name of the data set"),
+        Column("label", "text", "class, or several joined by '|'"),
+        Column("group", "text", "what must stay on one side of a split; never empty"),
+        Column("group_source", "text", "'samples', 'catalogue' or 'image' (no group was known)"),
+        Column("split", "text", "train, val or test"),
+        Column("split_source", "text", "'samples', 'column' or 'drawn'"),
+        Column("source_file", "text", "path of the source image below the samples' folder"),
+        Column("source_sha256", "text", "SHA-256 of the source file"),
+        Column("source_format", "text", "format of the source file, such as JPEG"),
+        Column("source_mode", "text", "pixel mode of the source file, such as RGB"),
+        Column("source_quantization", "text", "JPEG quantisation tables as JSON", False, True),
+        Column("source_width_px", "integer", "width of the source image"),
+        Column("source_height_px", "integer", "height of the source image"),
+        Column("mpp_native", "number", "µm/px of the source", False, True),
+        Column("mpp_source", "text", "'samples', 'catalogue', 'option' or 'unknown'"),
+        Column("mpp", "number", "µm/px of the patch; empty where pixels were kept", False, True),
+        Column("upsampled", "boolean", "whether the patch has more pixels than its source"),
+        Column("x_px", "integer", "left edge of the patch in the rescaled image"),
+        Column("y_px", "integer", "top edge of the patch in the rescaled image"),
+        Column("reflected", "boolean", "whether the patch was filled up by reflection"),
+        Column("perceptual_hash", "text", "64-bit perceptual hash, 16 hexadecimal digits"),
+    ),
+    key=("patch_id",),
+)
+
+REJECTS = TableSpec(
+    "rejects",
+    (
+        Column("source_file", "text", "path of the source image below the samples' folder"),
+        Column("x_px", "integer", "left edge in the rescaled image", False, True),
+        Column("y_px", "integer", "top edge in the rescaled image", False, True),
+        Column("reason", "text", "one word, such as 'background' or 'truncated'"),
+        Column("detail", "text", "the measured value or the message"),
+    ),
+)
+
+FEATURE_INDEX = TableSpec(
+    "feature index",
+    (
+        Column("patch_id", "text", "name of the patch; row i of `features` is row i here"),
+        Column("dataset", "text", "name of the data set"),
+        Column("label", "text", "class, or several joined by '|'"),
+        Column("group", "text", "as in the patches table"),
+        Column("group_source", "text", "as in the patches table"),
+        Column("split", "text", "as in the patches table"),
+        Column("mpp", "number", "µm/px of the patch", False, True),
+    ),
+    key=("patch_id",),
+)
+
+PREDICTIONS = TableSpec(
+    "predictions",
+    (
+        Column("model", "text", "name of the feature extractor or shortcut baseline"),
+        Column("dataset", "text", "data set whose units are predicted"),
+        Column("protocol", "text", "'cv' (cross-validation) or 'external' (fit once, test once)"),
+        Column("repeat", "integer", "repeat of the cross-validation, from 0"),
+        Column("fold", "integer", "fold in which the unit was tested, from 0"),
+        Column("unit", "text", "what is counted: patch, slide or patient"),
+        Column("group", "text", "what is resampled in intervals"),
+        Column("target", "text", "what is predicted, such as 'tissue'"),
+        Column("class", "text", "the class that `score` is about", False, True),
+        Column("truth", "text", "true class (or value)"),
+        Column("score", "number", "decision value of `class`", False, True),
+        Column("predicted", "text", "predicted class (or value)"),
+    ),
+)
+
+RESULTS = TableSpec(
+    "results",
+    (
+        Column("dataset", "text", "data set that is reported"),
+        Column("protocol", "text", "'cv' or 'external'"),
+        Column("target", "text", "what is predicted"),
+        Column("model", "text", "fixed name of the feature extractor, such as imgnet-gap"),
+        Column("label", "text", "what to call the model before people"),
+        Column("metric", "text", "name of the metric; per class as recall:STR"),
+        Column("value", "number", "the metric over all units, mean over repeats", True, True),
+        Column("ci_low", "number", "lower end of the 95 % interval", True, True),
+        Column("ci_high", "number", "upper end of the 95 % interval", True, True),
+        Column("ci_unit", "text", "what was resampled for the interval: group or patch"),
+        Column("n_units", "integer", "units behind the value"),
+        Column("n_groups", "integer", "groups behind the interval"),
+        Column("repeat_sd", "number", "SD over repeats: split noise, not a CI", True, True),
+        Column("compared_with", "text", "model of the paired comparison", True, True),
+        Column("difference", "number", "value minus the other model's", True, True),
+        Column("difference_low", "number", "lower end of its paired 95 % interval", True, True),
+        Column("difference_high", "number", "upper end of its paired 95 % interval", True, True),
+        Column("test", "text", "name of the paired test", True, True),
+        Column("p_value", "number", "two-sided p of the paired test", True, True),
+        Column("p_adjusted", "number", "the same after Holm over the report's family", True, True),
+    ),
+)
