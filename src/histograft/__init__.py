@@ -1,0 +1,40 @@
+"""Transfer learning in computational pathology.
+
+Every verb is a function of the package and loads its libraries when it is first used, so
+``import histograft`` stays light:
+
+>>> import histograft
+>>> histograft.standardize  # doctest: +ELLIPSIS
+<function standardize at ...>
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_VERBS = {
+    "standardize": "Standardize",
+    "train": "Train",
+    "embed": "Embed",
+    "predict": "Predict",
+    "compare": "Compare",
+    "draw": "Draw",
+}
+_HOMES = {verb: f"histograft.verbs.{verb}" for verb in _VERBS}
+_HOMES |= {configuration: f"histograft.verbs.{verb}" for verb, configuration in _VERBS.items()}
+_HOMES |= {"open_artefact": "histograft.core.artefact", "verify": "histograft.core.verify"}
+
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 - names are resolved lazily below
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'histograft' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Contracts: units, tables, artefacts, seeds and where work runs. Imports nothing of ours."""

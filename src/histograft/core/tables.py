@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from histograft.core.errors import InputError
 
@@ -120,6 +120,7 @@ class TableSpec:
 def _convert(values: pd.Series, column: Column, table: str, where: str) -> pd.Series:
     import pandas as pd
 
+    converted: Any
     if column.kind == "text":
         converted = values.astype("string").str.strip()
         converted = converted.mask(converted == "", pd.NA)
@@ -145,7 +146,8 @@ def _convert(values: pd.Series, column: Column, table: str, where: str) -> pd.Se
             f"{where}: column {column.name!r} of the {table} table is empty in data row {row + 1}",
             f"fill it with {column.meaning}",
         )
-    return converted
+    result: pd.Series = converted
+    return result
 
 
 def require_columns(table: pd.DataFrame, names: Sequence[str], where: str) -> None:

@@ -1,0 +1,480 @@
+"""Artefacts: folders with data and a manifest that is written last.
+
+This is the only code that knows the disk format (`docs/formats.md`). A verb describes what it
+is about to make with an `Identity` and claims its folder:
+
+* the folder holds that very artefact, finished: it is returned,
+* it holds the same artefact, unfinished: work resumes,
+* it holds anything else: the claim is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from histograft.core.errors import ArtefactError
+from histograft.core.files import (
+    PARTIAL_PREFIX,
+    FileRecord,
+    explained_disk_errors,
+    hash_file,
+    write_bytes,
+    written_atomically,
+)
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+UNFINISHED = "unfinished.json"
+WORK_FOLDER = ".work"
+KINDS = ("patches", "network", "features", "predictions", "report")
+
+
+@dataclass(frozen=True)
+class Input:
+    """What an artefact was made from.
+
+    Attributes
+    ----------
+    role : str
+        What the verb used it for, such as ``"patches"`` or ``"network"``.
+    kind : str
+        Kind of the artefact, or ``"samples"`` or ``"weights"`` for raw input.
+    id : str
+        Id of the artefact; for raw input the hash of its content.
+    name : str
+        Last part of its path, for people; not hashed.
+    """
+
+    role: str
+    kind: str
+    id: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Everything that decides what an artefact holds.
+
+    Attributes
+    ----------
+    kind : str
+        One of `KINDS`.
+    verb : str
+        The verb that makes it.
+    verb_version : int
+        Raised when a change of the verb's algorithm changes its results.
+    config : mapping
+        The verb's resolved configuration, without paths and execution options. JSON values.
+    inputs : tuple of Input
+        What it is made from, in the verb's order.
+    seed : int or None
+        Root seed, None where nothing is drawn.
+    """
+
+    kind: str
+    verb: str
+    verb_version: int
+    config: Mapping[str, Any]
+    inputs: tuple[Input, ...] = ()
+    seed: int | None = None
+
+    @property
+    def id(self) -> str:
+        """SHA-256 (64 hexadecimal digits) over all of this but the inputs' names."""
+        return hash_json(
+            {
+                "kind": self.kind,
+                "verb": self.verb,
+                "verb_version": self.verb_version,
+                "config": dict(self.config),
+                "inputs": [[i.role, i.kind, i.id] for i in self.inputs],
+                "seed": self.seed,
+            }
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields as they stand in a manifest, id first."""
+        return {
+            "schema": SCHEMA_VERSION,
+            "kind": self.kind,
+            "id": self.id,
+            "verb": self.verb,
+            "verb_version": self.verb_version,
+            "config": dict(self.config),
+            "inputs": [asdict(i) for i in self.inputs],
+            "seed": self.seed,
+        }
+
+
+def hash_json(value: Any) -> str:
+    """SHA-256 of a JSON value in one canonical spelling.
+
+    Examples
+    --------
+    >>> hash_json({"b": 1, "a": 2}) == hash_json({"a": 2, "b": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A finished artefact.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Its folder.
+    manifest : dict
+        The parsed ``manifest.json``.
+    """
+
+    path: Path
+    manifest: dict[str, Any] = field(repr=False)
+
+    @property
+    def kind(self) -> str:
+        """One of `KINDS`."""
+        return str(self.manifest["kind"])
+
+    @property
+    def id(self) -> str:
+        """Hash of configuration, inputs and algorithm version."""
+        return str(self.manifest["id"])
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the verb found out and wrote down, such as counts and classes."""
+        return dict(self.manifest.get("facts", {}))
+
+    @property
+    def files(self) -> dict[str, FileRecord]:
+        """Size and SHA-256 of each file, by its path below the folder."""
+        return {name: FileRecord(**record) for name, record in self.manifest["files"].items()}
+
+    def file(self, name: str) -> Path:
+        """Path of one of the artefact's files.
+
+        Raises
+        ------
+        ArtefactError
+            The manifest does not list it, or the file is gone or of another size.
+        """
+        record = self.files.get(name)
+        path = self.path / name
+        if record is None or not path.is_file() or path.stat().st_size != record.size:
+            raise ArtefactError(
+                f"{path} is missing or damaged",
+                f"run `histograft verify {self.path}`, then delete the folder and make it again",
+            )
+        return path
+
+    def as_input(self, role: str) -> Input:
+        """Describe this artefact as the input of another."""
+        return Input(role, self.kind, self.id, self.path.resolve().name)
+
+
+class Draft:
+    """An artefact in the making; use it as a context manager.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Its folder.
+    identity : Identity
+        What it will be.
+    resumed : bool
+        Whether earlier unfinished work is in the folder.
+    """
+
+    def __init__(self, path: Path, identity: Identity, lock: IO[str], *, resumed: bool) -> None:
+        self.path = path
+        self.identity = identity
+        self.resumed = resumed
+        self._lock = lock
+        self._records: dict[str, FileRecord] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.close()
+
+    @property
+    def work(self) -> Path:
+        """Folder for checkpoints; it is removed when the artefact is finished."""
+        folder = self.path / WORK_FOLDER
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Yield a path to write the file `name` to; it appears whole or not at all."""
+        with written_atomically(self.path / name) as partial:
+            yield partial
+            self._records[name] = hash_file(partial)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file, readable by people."""
+        self.write_text(name, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a UTF-8 text file."""
+        self._records[name] = write_bytes(self.path / name, text.encode())
+
+    def record(self, name: str, record: FileRecord) -> None:
+        """Take note of a file that a worker wrote with `write_bytes`."""
+        self._records[name] = record
+
+    def finish(
+        self, facts: Mapping[str, Any] | None = None, execution: Mapping[str, Any] | None = None
+    ) -> Artefact:
+        """Hash what is not hashed yet, write the manifest and return the artefact.
+
+        Parameters
+        ----------
+        facts : mapping, optional
+            What the verb found out; JSON values, no paths.
+        execution : mapping, optional
+            How it ran (device, workers); JSON values, not part of the id.
+
+        Returns
+        -------
+        Artefact
+            The finished artefact.
+        """
+        shutil.rmtree(self.path / WORK_FOLDER, ignore_errors=True)
+        names = list_files(self.path)
+        files = {name: self._records.get(name) or hash_file(self.path / name) for name in names}
+        manifest = self.identity.as_json() | {
+            "packages": package_versions(),
+            "execution": dict(execution or {}),
+            "facts": dict(facts or {}),
+            "files": {name: asdict(record) for name, record in files.items()},
+        }
+        text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        write_bytes(self.path / MANIFEST, text.encode())
+        (self.path / UNFINISHED).unlink(missing_ok=True)
+        self._lock.close()
+        return Artefact(self.path, json.loads(text))
+
+
+def claim(path: Path, identity: Identity) -> Artefact | Draft:
+    """Take a folder for an artefact.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder; made where it does not exist.
+    identity : Identity
+        What is to be made.
+
+    Returns
+    -------
+    Artefact or Draft
+        The finished artefact if it is there already, else a draft to fill.
+
+    Raises
+    ------
+    ArtefactError
+        The folder holds something else, is in use by another process, or cannot be written.
+    """
+    path = Path(path)
+    if (path / MANIFEST).exists():
+        found = open_artefact(path)
+        if found.id == identity.id:
+            for name in found.files:
+                found.file(name)
+            return found
+        raise ArtefactError(
+            f"{path} holds another artefact: {_describe(found.manifest)}"
+            f"{_first_difference(found.manifest, identity)}",
+            "choose another --out, or delete that folder if it is no longer needed",
+        )
+    resumed = (path / UNFINISHED).exists()
+    if resumed:
+        _refuse_other_draft(path, identity)
+    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ArtefactError(
+            f"{path} exists and was not made by histograft, or its {UNFINISHED} is gone",
+            "choose another --out: a folder that is new or empty",
+        )
+    return _start(path, identity, resumed=resumed)
+
+
+def open_artefact(path: Path | str, kind: str | None = None) -> Artefact:
+    """Open a finished artefact.
+
+    Parameters
+    ----------
+    path : path-like
+        Its folder.
+    kind : str, optional
+        The kind that it must be.
+
+    Returns
+    -------
+    Artefact
+        With the parsed manifest; files are not read (see `histograft.core.verify`).
+
+    Raises
+    ------
+    ArtefactError
+        There is no finished artefact, it is of another kind, or a newer histograft wrote it.
+    """
+    path = Path(path)
+    manifest = _read_manifest(path)
+    schema = manifest.get("schema")
+    if not isinstance(schema, int) or schema > SCHEMA_VERSION:
+        raise ArtefactError(
+            f"{path / MANIFEST} has schema {schema!r}; this histograft reads up to "
+            f"{SCHEMA_VERSION}",
+            "install the newer histograft that wrote it (pip install -U histograft)",
+        )
+    lacking = {"kind", "id", "verb", "config", "files"} - manifest.keys()
+    if lacking:
+        raise ArtefactError(
+            f"{path / MANIFEST} lacks {', '.join(sorted(lacking))}", "make the artefact again"
+        )
+    if kind is not None and manifest["kind"] != kind:
+        raise ArtefactError(
+            f"{path} is a {manifest['kind']} artefact, not {kind}",
+            f"give the folder of a {kind} artefact",
+        )
+    return Artefact(path, manifest)
+
+
+def is_artefact(path: Path | str) -> bool:
+    """Whether the folder holds a finished artefact."""
+    return (Path(path) / MANIFEST).is_file()
+
+
+def list_files(path: Path) -> list[str]:
+    """Files that belong to the artefact in `path`, sorted, as POSIX paths below it.
+
+    Manifest, work folder, half-written files and artefacts in folders below do not belong.
+    """
+    names: list[str] = []
+    for folder, subfolders, files in os.walk(path):
+        here = Path(folder)
+        if here != path and ({MANIFEST, UNFINISHED} & set(files)):
+            subfolders.clear()
+            continue
+        subfolders[:] = [name for name in subfolders if name != WORK_FOLDER]
+        names += [
+            (here / name).relative_to(path).as_posix()
+            for name in files
+            if name not in (MANIFEST, UNFINISHED) and not name.startswith(PARTIAL_PREFIX)
+        ]
+    return sorted(names)
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that can change results, where installed."""
+    import platform
+    from importlib import metadata
+
+    versions = {"python": platform.python_version()}
+    for name in (
+        "histograft", "numpy", "scipy", "pandas", "scikit-learn", "scikit-image", "pillow",
+        "torch", "timm", "h5py",
+    ):  # fmt: skip
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        state = "is unfinished" if (path / UNFINISHED).exists() else "holds no artefact"
+        raise ArtefactError(
+            f"{path} {state} (no {MANIFEST})",
+            "run the command that makes it again: it resumes"
+            if state == "is unfinished"
+            else "give the folder that a histograft command wrote",
+        ) from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ArtefactError(
+            f"{path / MANIFEST} is not JSON ({error})", "make the artefact again"
+        ) from error
+    if not isinstance(manifest, dict):
+        raise ArtefactError(f"{path / MANIFEST} is not a JSON object", "make the artefact again")
+    return manifest
+
+
+def _refuse_other_draft(path: Path, identity: Identity) -> None:
+    try:
+        begun = json.loads((path / UNFINISHED).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        begun = {}
+    if begun.get("id") != identity.id:
+        raise ArtefactError(
+            f"{path} holds unfinished work of another run: {_describe(begun)}"
+            f"{_first_difference(begun, identity)}",
+            "choose another --out, or delete that folder if it is no longer needed",
+        )
+
+
+def _start(path: Path, identity: Identity, *, resumed: bool) -> Draft:
+    with explained_disk_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        if not resumed:
+            text = json.dumps(identity.as_json(), indent=2, ensure_ascii=False) + "\n"
+            write_bytes(path / UNFINISHED, text.encode())
+        lock = _lock(path / UNFINISHED)
+        for partial in path.rglob(f"{PARTIAL_PREFIX}*"):
+            partial.unlink(missing_ok=True)
+    return Draft(path, identity, lock, resumed=resumed)
+
+
+def _lock(path: Path) -> IO[str]:
+    """Open a file and lock it; the system releases the lock with the process, however it ends."""
+    lock = path.open("r+", encoding="utf-8")
+    try:
+        import fcntl
+    except ImportError:  # a system without it: the claim is then not protected
+        return lock
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise ArtefactError(
+            f"another process is writing {path.parent}",
+            "wait for it to end, or choose another --out",
+        ) from error
+    return lock
+
+
+def _describe(manifest: Mapping[str, Any]) -> str:
+    return f"{manifest.get('kind', '?')} {str(manifest.get('id', '?'))[:12]}"
+
+
+def _first_difference(manifest: Mapping[str, Any], identity: Identity) -> str:
+    """Name the first setting in which two identities differ, because that is what users ask."""
+    ours = identity.as_json()
+    for key in ("kind", "verb", "verb_version", "seed"):
+        if manifest.get(key) != ours[key]:
+            return f" ({key}: there {manifest.get(key)!r}, here {ours[key]!r})"
+    theirs = manifest.get("config", {})
+    for key in sorted(set(theirs) | set(ours["config"])):
+        there, here = theirs.get(key), json.loads(json.dumps(ours["config"].get(key)))
+        if there != here:
+            return f" ({key}: there {there!r}, here {here!r})"
+    return " (the input is another one)"

@@ -1,0 +1,222 @@
+"""Configuration of a verb: one frozen dataclass that is API, command line and manifest at once.
+
+Each field has a *role*. Most are ``setting``: they decide the result and are hashed into the
+artefact's id. ``input`` and ``output`` fields are paths: the input's content is hashed instead,
+the output is not recorded. ``execution`` fields (device, workers, progress) are recorded but
+not hashed, because they must not change the result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from histograft.core.errors import InputError
+
+Role = Literal["setting", "input", "output", "execution"]
+Config = TypeVar("Config")
+_MISSING: Any = dataclasses.MISSING
+
+
+def option(
+    default: Any = _MISSING, *, role: Role = "setting", default_factory: Any = _MISSING
+) -> Any:
+    """Declare a field of a configuration with its role.
+
+    Parameters
+    ----------
+    default : object, optional
+        Value where the user gives none; the field is required without it.
+    role : {"setting", "input", "output", "execution"}
+        What the field decides, see the module.
+    default_factory : callable, optional
+        As in `dataclasses.field`.
+
+    Returns
+    -------
+    dataclasses.Field
+        For a class body.
+    """
+    return dataclasses.field(
+        default=default, default_factory=default_factory, metadata={"role": role}
+    )
+
+
+def fields_with_role(config: Any, role: Role) -> dict[str, Any]:
+    """Return the fields of a role as JSON values.
+
+    Parameters
+    ----------
+    config : dataclass instance
+        A configuration.
+    role : {"setting", "input", "output", "execution"}
+        Which fields.
+
+    Returns
+    -------
+    dict
+        Field name to value; tuples become lists.
+    """
+    return {
+        f.name: as_json(getattr(config, f.name))
+        for f in dataclasses.fields(config)
+        if f.metadata.get("role", "setting") == role
+    }
+
+
+def as_json(value: Any) -> Any:
+    """Turn a field's value into a JSON value; a path becomes its last part."""
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_json(item) for item in value]
+    return value
+
+
+def from_mapping(cls: type[Config], values: Mapping[str, Any], where: str) -> Config:
+    """Build a configuration from plain values, such as a manifest's or a TOML file's.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass.
+    values : mapping
+        Field names to JSON values.
+    where : str
+        What holds the values, for messages.
+
+    Returns
+    -------
+    object
+        An instance of `cls`.
+
+    Raises
+    ------
+    InputError
+        A key is unknown, a required field is missing, or a value is of another type.
+    """
+    check_keys(cls, values, where)
+    hints = typing.get_type_hints(cls)
+    given = {key: _coerce(value, hints[key], f"{where}: {key}") for key, value in values.items()}
+    lacking = [
+        f.name
+        for f in dataclasses.fields(cls)  # type: ignore[arg-type]
+        if f.name not in given and f.default is _MISSING and f.default_factory is _MISSING
+    ]
+    if lacking:
+        raise InputError(f"{where} lacks {', '.join(lacking)}", "add it")
+    return cls(**given)
+
+
+def check_keys(cls: type[Any], values: Mapping[str, Any], where: str) -> None:
+    """Refuse keys that are not fields of `cls`, naming the nearest field."""
+    names = [f.name for f in dataclasses.fields(cls)]
+    for key in values:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise InputError(
+                f"{where}: {cls.__name__} has no option {key!r}",
+                f"{hint}its options are {', '.join(names)}",
+            )
+
+
+def with_preset(
+    cls: type[Config],
+    presets: Mapping[str, Mapping[str, Any]],
+    preset: str | None,
+    values: Mapping[str, Any],
+) -> Config:
+    """Build a configuration from a preset and given values; given values win.
+
+    Parameters
+    ----------
+    cls : type
+        A dataclass.
+    presets : mapping
+        Preset name to field values.
+    preset : str or None
+        Name of the preset, None for the defaults.
+    values : mapping
+        Values that the user gave.
+
+    Returns
+    -------
+    object
+        An instance of `cls`.
+
+    Raises
+    ------
+    InputError
+        The preset or a key is unknown.
+    """
+    return from_mapping(cls, preset_values(presets, preset) | dict(values), cls.__name__)
+
+
+def preset_values(presets: Mapping[str, Mapping[str, Any]], preset: str | None) -> dict[str, Any]:
+    """Return the field values of a preset, none for None."""
+    if preset is None:
+        return {}
+    if preset not in presets:
+        raise InputError(
+            f"there is no preset {preset!r}", f"choose one of {', '.join(sorted(presets))}"
+        )
+    return dict(presets[preset])
+
+
+def _coerce(value: Any, hint: Any, where: str) -> Any:
+    """Convert a JSON value to a field's type; only lossless conversions are made."""
+    origin = get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in get_args(hint):
+            return None
+        errors = []
+        for member in get_args(hint):
+            if member is type(None):
+                continue
+            try:
+                return _coerce(value, member, where)
+            except InputError as error:
+                errors.append(error)
+        raise errors[0]
+    if origin is Literal:
+        if value not in get_args(hint):
+            raise InputError(
+                f"{where} is {value!r}", f"choose one of {', '.join(map(str, get_args(hint)))}"
+            )
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise InputError(f"{where} is {value!r}, not a list", "write [a, b]")
+        members = get_args(hint)
+        kinds = [members[0]] * len(value) if members[-1] is Ellipsis else list(members)
+        if len(kinds) != len(value):
+            raise InputError(f"{where} has {len(value)} entries, not {len(kinds)}")
+        return tuple(_coerce(v, k, where) for v, k in zip(value, kinds, strict=True))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise InputError(f"{where} is {value!r}, not a table")
+        return dict(value)
+    return _coerce_plain(value, hint, where)
+
+
+def _coerce_plain(value: Any, hint: Any, where: str) -> Any:
+    if hint is Any or (isinstance(hint, type) and type(value) is hint):
+        return value
+    if hint is float and type(value) is int:
+        return float(value)
+    if hint is Path and isinstance(value, (str, Path)):
+        return Path(value)
+    if isinstance(hint, type) and isinstance(value, hint) and type(value) is not bool:
+        return value
+    raise InputError(f"{where} is {value!r}", f"give a value of type {hint.__name__}")

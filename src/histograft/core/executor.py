@@ -1,0 +1,117 @@
+"""Where work runs: in this process, or in several.
+
+Both follow `concurrent.futures`, and so does a Dask cluster (`Client.get_executor()`), so the
+rest of the package knows only `submit`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from typing import Any, TypeVar
+
+from histograft.core.errors import InputError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class InProcessExecutor(Executor):
+    """Runs each task at once in the calling process.
+
+    Examples
+    --------
+    >>> with InProcessExecutor() as executor:
+    ...     executor.submit(pow, 2, 3).result()
+    8
+    """
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run ``fn(*args, **kwargs)`` now and return its finished future."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - carried to the caller by result()
+            future.set_exception(error)
+        return future
+
+
+def open_executor(workers: int | None) -> Executor:
+    """Return an executor for `workers` processes.
+
+    Parameters
+    ----------
+    workers : int or None
+        0 or 1 run in the calling process; None takes the cores that this process may use.
+
+    Returns
+    -------
+    concurrent.futures.Executor
+        To be used as a context manager.
+
+    Raises
+    ------
+    InputError
+        `workers` is negative.
+    """
+    if workers is None:
+        workers = available_cores()
+    if workers < 0:
+        raise InputError(f"{workers} workers were asked for", "give 0 (none) or more")
+    if workers <= 1:
+        return InProcessExecutor()
+    # "spawn" is the only start method that is safe after threads were started and that
+    # behaves alike on all systems.
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
+def available_cores() -> int:
+    """Cores that this process may use (not those of the machine)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def map_in_order(
+    executor: Executor, function: Callable[[Item], Result], items: Iterable[Item], window: int = 64
+) -> Iterator[Result]:
+    """Yield ``function(item)`` in the order of `items`, with a bounded number under way.
+
+    Results do not depend on the executor, and memory does not grow with the number of items.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.Executor
+        Where the calls run.
+    function : callable
+        A function that the executor can carry (for processes: of a module).
+    items : iterable
+        Its arguments, taken as needed.
+    window : int
+        Calls under way at once, 1 or more.
+
+    Yields
+    ------
+    object
+        The results.
+
+    Examples
+    --------
+    >>> with InProcessExecutor() as executor:
+    ...     list(map_in_order(executor, abs, [-2, 1]))
+    [2, 1]
+    """
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(executor.submit(function, item))
+            if len(waiting) >= window:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

@@ -1,0 +1,109 @@
+"""Writing a file so that it is whole or absent: close, fsync, rename."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from histograft.core.errors import ArtefactError
+
+PARTIAL_PREFIX = ".partial-"
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """Size in bytes and SHA-256 (hexadecimal) of a file."""
+
+    size: int
+    sha256: str
+
+
+def hash_file(path: Path) -> FileRecord:
+    """Read a file once and return its size and SHA-256."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return FileRecord(file.tell(), digest.hexdigest())
+
+
+@contextmanager
+def explained_disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk and a folder that may not be written into errors that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ArtefactError(
+                f"no space is left on the disk while writing {path}",
+                "free some space and run the same command again: finished work is kept",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise ArtefactError(
+                f"{path} may not be written ({error.strerror})",
+                "choose another --out, or change the permissions of the folder",
+            ) from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise ArtefactError(
+                f"{path} is too long a name for this disk", "choose a shorter --out"
+            ) from error
+        raise
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[Path]:
+    """Yield a hidden sibling of `path` to write to; on leaving it becomes `path`, whole.
+
+    The sibling keeps the file's ending, because libraries choose a format by it. If the block
+    raises, the sibling is removed and `path` stays as it was.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file that is to exist; its folder is made.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write.
+    """
+    with explained_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(_partial_name(path.name))
+        try:
+            yield partial
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> FileRecord:
+    """Write `data` atomically and return its record, computed from memory."""
+    with written_atomically(path) as partial:
+        partial.write_bytes(data)
+    return FileRecord(len(data), hashlib.sha256(data).hexdigest())
+
+
+def _sync_folder(folder: Path) -> None:
+    # A rename survives a power cut only when its folder is synced too; some systems cannot.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _partial_name(name: str) -> str:
+    # Names are limited to 255 bytes; the end is kept because libraries read the format from it.
+    prefix = f"{PARTIAL_PREFIX}{os.getpid()}-"
+    tail = name.encode()[-(255 - len(prefix)) :].decode(errors="ignore")
+    return prefix + tail
