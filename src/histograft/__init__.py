@@ -27,7 +27,7 @@ _HOMES = {verb: f"histograft.verbs.{verb}" for verb in _VERBS}
 _HOMES |= {configuration: f"histograft.verbs.{verb}" for verb, configuration in _VERBS.items()}
 _HOMES |= {"open_artefact": "histograft.core.artefact", "verify": "histograft.core.verify"}
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 - names are resolved lazily below
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:

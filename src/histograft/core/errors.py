@@ -15,8 +15,8 @@ class HistograftError(Exception):
 
     Examples
     --------
-    >>> str(HistograftError("slides.csv has no column 'file'", "name the column of the paths 'file'"))
-    "slides.csv has no column 'file'. To fix it: name the column of the paths 'file'."
+    >>> str(HistograftError("a.csv has no column 'file'", "name the column of the paths 'file'"))
+    "a.csv has no column 'file'. To fix it: name the column of the paths 'file'."
     """
 
     def __init__(self, problem: str, fix: str = "") -> None:

@@ -7,7 +7,7 @@ The specifications here are the contract of `docs/formats.md`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from histograft.core.errors import InputError
@@ -41,8 +41,8 @@ class Column:
     name: str
     kind: Kind
     meaning: str
-    required: bool = True
-    nullable: bool = False
+    required: bool = field(default=True, kw_only=True)
+    nullable: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -158,15 +158,33 @@ def require_columns(table: pd.DataFrame, names: Sequence[str], where: str) -> No
         raise InputError(f"{where} lacks the column(s) {', '.join(missing)} (found: {found})")
 
 
+def _optional(name: str, kind: Kind, meaning: str) -> Column:
+    return Column(name, kind, meaning, required=False, nullable=True)
+
+
+def _nullable(name: str, kind: Kind, meaning: str) -> Column:
+    return Column(name, kind, meaning, nullable=True)
+
+
 SAMPLES = TableSpec(
     "samples",
     (
         Column("file", "text", "path of the image below the table's folder"),
         Column("label", "text", "class, or several joined by '|' for a multi-label set"),
-        Column("group", "text", "what must stay on one side of a split", False, True),
-        Column("split", "text", "train, val or test", False, True),
-        Column("mpp", "number", "micrometres per pixel of the file, above 0", False, True),
-        Column("mask", "text", "path of a label mask of the same size", False, True),
+        Column(
+            "group", "text", "what must stay on one side of a split", required=False, nullable=True
+        ),
+        _optional("split", "text", "train, val or test"),
+        Column(
+            "mpp",
+            "number",
+            "micrometres per pixel of the file, above 0",
+            required=False,
+            nullable=True,
+        ),
+        Column(
+            "mask", "text", "path of a label mask of the same size", required=False, nullable=True
+        ),
     ),
     key=("file",),
 )
@@ -186,12 +204,24 @@ PATCHES = TableSpec(
         Column("source_sha256", "text", "SHA-256 of the source file"),
         Column("source_format", "text", "format of the source file, such as JPEG"),
         Column("source_mode", "text", "pixel mode of the source file, such as RGB"),
-        Column("source_quantization", "text", "JPEG quantisation tables as JSON", False, True),
+        Column(
+            "source_quantization",
+            "text",
+            "JPEG quantisation tables as JSON",
+            required=False,
+            nullable=True,
+        ),
         Column("source_width_px", "integer", "width of the source image"),
         Column("source_height_px", "integer", "height of the source image"),
-        Column("mpp_native", "number", "µm/px of the source", False, True),
+        _optional("mpp_native", "number", "µm/px of the source"),
         Column("mpp_source", "text", "'samples', 'catalogue', 'option' or 'unknown'"),
-        Column("mpp", "number", "µm/px of the patch; empty where pixels were kept", False, True),
+        Column(
+            "mpp",
+            "number",
+            "µm/px of the patch; empty where pixels were kept",
+            required=False,
+            nullable=True,
+        ),
         Column("upsampled", "boolean", "whether the patch has more pixels than its source"),
         Column("x_px", "integer", "left edge of the patch in the rescaled image"),
         Column("y_px", "integer", "top edge of the patch in the rescaled image"),
@@ -205,8 +235,8 @@ REJECTS = TableSpec(
     "rejects",
     (
         Column("source_file", "text", "path of the source image below the samples' folder"),
-        Column("x_px", "integer", "left edge in the rescaled image", False, True),
-        Column("y_px", "integer", "top edge in the rescaled image", False, True),
+        _optional("x_px", "integer", "left edge in the rescaled image"),
+        _optional("y_px", "integer", "top edge in the rescaled image"),
         Column("reason", "text", "one word, such as 'background' or 'truncated'"),
         Column("detail", "text", "the measured value or the message"),
     ),
@@ -221,7 +251,7 @@ FEATURE_INDEX = TableSpec(
         Column("group", "text", "as in the patches table"),
         Column("group_source", "text", "as in the patches table"),
         Column("split", "text", "as in the patches table"),
-        Column("mpp", "number", "µm/px of the patch", False, True),
+        _optional("mpp", "number", "µm/px of the patch"),
     ),
     key=("patch_id",),
 )
@@ -237,9 +267,9 @@ PREDICTIONS = TableSpec(
         Column("unit", "text", "what is counted: patch, slide or patient"),
         Column("group", "text", "what is resampled in intervals"),
         Column("target", "text", "what is predicted, such as 'tissue'"),
-        Column("class", "text", "the class that `score` is about", False, True),
+        _optional("class", "text", "the class that `score` is about"),
         Column("truth", "text", "true class (or value)"),
-        Column("score", "number", "decision value of `class`", False, True),
+        _optional("score", "number", "decision value of `class`"),
         Column("predicted", "text", "predicted class (or value)"),
     ),
 )
@@ -253,19 +283,21 @@ RESULTS = TableSpec(
         Column("model", "text", "fixed name of the feature extractor, such as imgnet-gap"),
         Column("label", "text", "what to call the model before people"),
         Column("metric", "text", "name of the metric; per class as recall:STR"),
-        Column("value", "number", "the metric over all units, mean over repeats", True, True),
-        Column("ci_low", "number", "lower end of the 95 % interval", True, True),
-        Column("ci_high", "number", "upper end of the 95 % interval", True, True),
+        _nullable("value", "number", "the metric over all units, mean over repeats"),
+        _nullable("ci_low", "number", "lower end of the 95 % interval"),
+        _nullable("ci_high", "number", "upper end of the 95 % interval"),
         Column("ci_unit", "text", "what was resampled for the interval: group or patch"),
         Column("n_units", "integer", "units behind the value"),
         Column("n_groups", "integer", "groups behind the interval"),
-        Column("repeat_sd", "number", "SD over repeats: split noise, not a CI", True, True),
-        Column("compared_with", "text", "model of the paired comparison", True, True),
-        Column("difference", "number", "value minus the other model's", True, True),
-        Column("difference_low", "number", "lower end of its paired 95 % interval", True, True),
-        Column("difference_high", "number", "upper end of its paired 95 % interval", True, True),
-        Column("test", "text", "name of the paired test", True, True),
-        Column("p_value", "number", "two-sided p of the paired test", True, True),
-        Column("p_adjusted", "number", "the same after Holm over the report's family", True, True),
+        _nullable("repeat_sd", "number", "SD over repeats: split noise, not a CI"),
+        _nullable("compared_with", "text", "model of the paired comparison"),
+        _nullable("difference", "number", "value minus the other model's"),
+        _nullable("difference_low", "number", "lower end of its paired 95 % interval"),
+        _nullable("difference_high", "number", "upper end of its paired 95 % interval"),
+        _nullable("test", "text", "name of the paired test"),
+        _nullable("p_value", "number", "two-sided p of the paired test"),
+        Column(
+            "p_adjusted", "number", "the same after Holm over the report's family", nullable=True
+        ),
     ),
 )
