@@ -1,9 +1,14 @@
 """Configuration of a verb: one frozen dataclass that is API, command line and manifest at once.
 
-Each field has a *role*. Most are ``setting``: they decide the result and are hashed into the
-artefact's id. ``input`` and ``output`` fields are paths: the input's content is hashed instead,
-the output is not recorded. ``execution`` fields (device, workers, progress) are recorded but
-not hashed, because they must not change the result.
+Each field has a `Role`, written into its annotation; without one it is a setting:
+
+>>> @dataclasses.dataclass(frozen=True, kw_only=True)
+... class Blur:
+...     out: Annotated[Path, Role.OUTPUT]
+...     radius_px: float = 1.0
+...     workers: Annotated[int | None, Role.EXECUTION] = None
+>>> fields_with_role(Blur(out=Path("blurred")), Role.SETTING)
+{'radius_px': 1.0}
 """
 
 from __future__ import annotations
@@ -15,37 +20,25 @@ import typing
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from histograft.core.errors import InputError
 
-Role = Literal["setting", "input", "output", "execution"]
 Config = TypeVar("Config")
 _MISSING: Any = dataclasses.MISSING
 
 
-def option(
-    default: Any = _MISSING, *, role: Role = "setting", default_factory: Any = _MISSING
-) -> Any:
-    """Declare a field of a configuration with its role.
+class Role(Enum):
+    """What a field of a configuration is for."""
 
-    Parameters
-    ----------
-    default : object, optional
-        Value where the user gives none; the field is required without it.
-    role : {"setting", "input", "output", "execution"}
-        What the field decides, see the module.
-    default_factory : callable, optional
-        As in `dataclasses.field`.
-
-    Returns
-    -------
-    dataclasses.Field
-        For a class body.
-    """
-    return dataclasses.field(
-        default=default, default_factory=default_factory, metadata={"role": role}
-    )
+    SETTING = "setting"
+    """It decides the result and is hashed into the artefact's id."""
+    INPUT = "input"
+    """A path; the content that it leads to is hashed instead."""
+    OUTPUT = "output"
+    """A path that is written to; it is not recorded."""
+    EXECUTION = "execution"
+    """Device, workers and the like: recorded but not hashed, because it must not matter."""
 
 
 def fields_with_role(config: Any, role: Role) -> dict[str, Any]:
@@ -55,7 +48,7 @@ def fields_with_role(config: Any, role: Role) -> dict[str, Any]:
     ----------
     config : dataclass instance
         A configuration.
-    role : {"setting", "input", "output", "execution"}
+    role : Role
         Which fields.
 
     Returns
@@ -63,11 +56,17 @@ def fields_with_role(config: Any, role: Role) -> dict[str, Any]:
     dict
         Field name to value; tuples become lists.
     """
+    hints = typing.get_type_hints(type(config), include_extras=True)
     return {
         f.name: as_json(getattr(config, f.name))
         for f in dataclasses.fields(config)
-        if f.metadata.get("role", "setting") == role
+        if _role_of(hints[f.name]) is role
     }
+
+
+def _role_of(hint: Any) -> Role:
+    marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    return next((mark for mark in marks if isinstance(mark, Role)), Role.SETTING)
 
 
 def as_json(value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""One file per verb: a frozen dataclass, its configuration, and a function, its work."""

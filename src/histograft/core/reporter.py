@@ -1,0 +1,48 @@
+"""How a verb speaks to people while it works, without knowing the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+
+class Task(Protocol):
+    """A piece of long work with a known number of steps."""
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        """Say that `steps` more are done; `note` is a short current value, such as a loss."""
+
+
+class Reporter(Protocol):
+    """What a verb tells: steps of long work, remarks, and warnings that the report repeats."""
+
+    def task(self, title: str, total: int) -> AbstractContextManager[Task]:
+        """Begin a piece of long work with `total` steps."""
+
+    def note(self, text: str) -> None:
+        """Say what was found or decided."""
+
+    def warn(self, text: str) -> None:
+        """Say what a careful user must know."""
+
+
+class SilentReporter:
+    """Says nothing; the default of the Python interface."""
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        """Do nothing."""
+
+    @contextmanager
+    def task(self, title: str, total: int) -> Iterator[SilentReporter]:  # noqa: ARG002
+        """Give a task that says nothing."""
+        yield self
+
+    def note(self, text: str) -> None:
+        """Do nothing."""
+
+    def warn(self, text: str) -> None:
+        """Do nothing."""
+
+
+SILENT = SilentReporter()

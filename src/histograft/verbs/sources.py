@@ -1,0 +1,290 @@
+"""Find labelled images: a samples table, class folders, an imagefolder or a catalogue layout."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from histograft.core.artefact import hash_json
+from histograft.core.errors import InputError
+from histograft.core.files import hash_file
+from histograft.core.tables import SAMPLES, SPLITS, require_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from histograft.catalogue.entry import Entry
+
+IMAGE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"})
+SPLIT_WORDS = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Labelled images as they lie on disk.
+
+    Attributes
+    ----------
+    name : str
+        Name of the data set.
+    root : pathlib.Path
+        Folder that the paths of `table` start from.
+    table : pandas.DataFrame
+        Columns of `SAMPLES` (all present) and the user's further columns.
+    origin : str
+        How the table came about, such as ``"samples.csv"``.
+    entry : Entry or None
+        The catalogue's entry.
+    remarks : tuple of str
+        What people should know about it.
+    """
+
+    name: str
+    root: Path
+    table: pd.DataFrame
+    origin: str
+    entry: Entry | None = None
+    remarks: tuple[str, ...] = field(default=())
+
+
+def read_source(path: Path, *, name: str | None = None, catalogue: str | None = None) -> Source:
+    """Read which images a data set has.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A ``samples.csv``, or a folder: with a ``samples.csv``, with a Hugging Face
+        ``metadata.csv|parquet|jsonl``, laid out as the catalogue says, or with one folder per
+        class (also below ``train``, ``val`` and ``test``).
+    name : str, optional
+        Name of the data set; the folder's name by default.
+    catalogue : str, optional
+        Name of the catalogue entry; by default the one that bears the folder's name.
+
+    Returns
+    -------
+    Source
+        With a checked table.
+
+    Raises
+    ------
+    InputError
+        Nothing usable is there; the message says what is wrong and what to do.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist", "give a samples.csv or a folder of images")
+    root = path if path.is_dir() else path.parent
+    entry = _find_entry(root, catalogue)
+    if path.is_file():
+        table, origin = _read_samples(path), path.name
+    elif (path / "samples.csv").is_file():
+        table, origin = _read_samples(path / "samples.csv"), "samples.csv"
+    elif metadata := [p for p in _metadata_files(path) if p.is_file()]:
+        table, origin = _read_imagefolder(metadata[0]), metadata[0].name
+    elif entry is not None:
+        table, origin = _read_catalogue_layout(path, entry), f"catalogue layout {entry.name}"
+    else:
+        table, origin = _read_class_folders(path), "class folders"
+    table = SAMPLES.check(table, f"{root.name}/{origin}")
+    for column in SAMPLES.columns:
+        if column.name not in table:
+            table[column.name] = float("nan") if column.kind == "number" else None
+    _check_paths(table, root, origin)
+    remarks = () if entry is None else tuple(_count_remarks(entry, table))
+    return Source(name or root.resolve().name, root, table, origin, entry, remarks)
+
+
+def content_hashes(source: Source) -> list[str]:
+    """SHA-256 of each image of a source, ``"absent"`` where there is no file."""
+
+    def one(file: str) -> str:
+        path = source.root / file
+        return hash_file(path).sha256 if path.is_file() else ABSENT
+
+    with ThreadPoolExecutor(4) as threads:
+        return list(threads.map(one, source.table["file"]))
+
+
+def source_id(source: Source, hashes: Iterable[str]) -> str:
+    """Hash of what a source holds: its rows and the content of its files, in the table's order."""
+    columns = [c.name for c in SAMPLES.columns]
+    rows = source.table[columns].astype(object).where(source.table[columns].notna(), None)
+    return hash_json([columns, rows.to_numpy().tolist(), list(hashes)])
+
+
+def read_split(table: pd.DataFrame, column: str, where: str) -> pd.Series | None:
+    """Read a split column, or None where it does not hold both training and test rows.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A samples table.
+    column : str
+        Name of the column.
+    where : str
+        Name of the data set, for messages.
+
+    Returns
+    -------
+    pandas.Series or None
+        ``train``, ``val`` or ``test`` for each row.
+
+    Raises
+    ------
+    InputError
+        The column holds both training and test rows, and others that are neither.
+    """
+    words = table[column].astype("string").str.strip().str.lower()
+    split = words.map(SPLIT_WORDS)
+    if not {"train", "test"} <= set(split.dropna()):
+        return None
+    odd = split.isna()
+    if odd.any():
+        examples = ", ".join(repr(v) for v in table.loc[odd, column].drop_duplicates()[:3])
+        raise InputError(
+            f"{where}: {int(odd.sum())} row(s) of column {column!r} name no split ({examples})",
+            f"write one of {', '.join(SPLITS)} into each row",
+        )
+    return split
+
+
+def _find_entry(root: Path, catalogue: str | None) -> Entry | None:
+    from histograft.catalogue.registry import ENTRIES, find_entry
+
+    if catalogue is not None:
+        return find_entry(catalogue)
+    name = root.resolve().name.lower()
+    return next((e for key, e in ENTRIES.items() if key.lower() == name), None)
+
+
+def _metadata_files(folder: Path) -> list[Path]:
+    return [folder / f"metadata.{ending}" for ending in ("csv", "parquet", "jsonl")]
+
+
+def _read_samples(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        header = path.open(encoding="utf-8-sig", newline="").readline()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text", "save it as CSV UTF-8") from error
+    names = next(csv.reader([header]), [])
+    if "file" not in names:
+        for delimiter, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+            if "file" in next(csv.reader([header], delimiter=delimiter), []):
+                raise InputError(
+                    f"{path} is separated by {word}, not by commas",
+                    "save it as comma-separated CSV UTF-8",
+                )
+    require_columns(pd.DataFrame(columns=names), ["file", "label"], str(path))
+    try:
+        return pd.read_csv(path, dtype="string", encoding="utf-8-sig", keep_default_na=False)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text", "save it as CSV UTF-8") from error
+    except pd.errors.ParserError as error:
+        raise InputError(
+            f"{path} is not a table: {error}", "put cells that hold a comma in double quotes"
+        ) from error
+
+
+def _read_imagefolder(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+    reader = readers.get(path.suffix)
+    table = pd.read_json(path, lines=True) if reader is None else reader(path)
+    require_columns(table, ["file_name", "label"], str(path))
+    return table.rename(columns={"file_name": "file"})
+
+
+def _images_below(folder: Path) -> list[PurePosixPath]:
+    return sorted(
+        PurePosixPath(p.relative_to(folder).as_posix())
+        for p in folder.rglob("*")
+        if p.is_file() and p.suffix.lower() in IMAGE_ENDINGS and not p.name.startswith(".")
+    )
+
+
+def _read_catalogue_layout(folder: Path, entry: Entry) -> pd.DataFrame:
+    import pandas as pd
+
+    from histograft.catalogue.registry import samples_from_files
+
+    rows = samples_from_files(entry, [str(p) for p in _images_below(folder)])
+    if not rows:
+        raise InputError(
+            f"{folder} holds no image in the layout of {entry.name}",
+            f"run `histograft catalogue {entry.name}` to see the layout, or add a samples.csv",
+        )
+    return pd.DataFrame(rows)
+
+
+def _read_class_folders(folder: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    images = _images_below(folder)
+    top = {p.parts[0].lower() for p in images if len(p.parts) > 1}
+    has_splits = bool(top) and top <= set(SPLIT_WORDS)
+    depth = 2 if has_splits else 1
+    rows = [
+        {
+            "file": str(p),
+            "label": p.parts[depth - 1],
+            "split": SPLIT_WORDS[p.parts[0].lower()] if has_splits else None,
+        }
+        for p in images
+        if len(p.parts) > depth
+    ]
+    if not rows:
+        raise InputError(
+            f"{folder} holds neither a samples.csv nor class folders with images",
+            "put the images of each class into a folder with its name, or add a samples.csv with "
+            "the columns file and label",
+        )
+    _refuse_empty_classes(folder, {row["label"] for row in rows}, has_splits=has_splits)
+    return pd.DataFrame(rows)
+
+
+def _refuse_empty_classes(folder: Path, labels: set[str], *, has_splits: bool) -> None:
+    parents = [p for p in folder.iterdir() if p.is_dir()] if has_splits else [folder]
+    names = {
+        p.name for parent in parents for p in parent.iterdir() if p.is_dir() and p.name[0] != "."
+    }
+    if empty := sorted(names - labels):
+        raise InputError(
+            f"{folder}: the class folder(s) {', '.join(empty)} hold no image",
+            "add images or delete the folder",
+        )
+
+
+def _check_paths(table: pd.DataFrame, root: Path, origin: str) -> None:
+    base = root.resolve()
+    for column in ("file", "mask"):
+        for file in table[column].dropna():
+            if Path(file).is_absolute() or not (root / file).resolve().is_relative_to(base):
+                raise InputError(
+                    f"{root.name}/{origin}: the path {file!r} leads out of {root}",
+                    "write paths relative to the folder of the table, below it",
+                )
+
+
+def _count_remarks(entry: Entry, table: pd.DataFrame) -> list[str]:
+    from histograft.catalogue.registry import count_differences
+
+    return count_differences(entry, Counter(table["label"]))
+
+
+def short_hash(text: str) -> str:
+    """First 8 hexadecimal digits of SHA-256 of a text, to keep names apart."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
