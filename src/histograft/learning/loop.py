@@ -1,0 +1,354 @@
+"""The one training loop: head, body or all of a network, on one device, resumable."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from histograft.core.errors import HistograftError, InputError
+from histograft.core.seeds import child_seed
+from histograft.learning.batches import (
+    ImageBatches,
+    ImageSource,
+    augment,
+    batch_bounds,
+    epoch_order,
+    normalize,
+)
+from histograft.learning.checkpoint import Progress, load_checkpoint, run_key, save_checkpoint
+from histograft.learning.frozen import pooled_features, stored_or_computed
+from histograft.learning.losses import (
+    TaskLoss,
+    balanced_accuracy,
+    balanced_weights,
+    checked_labels,
+    correct,
+)
+from histograft.learning.network import Network, load_state, state_to_save
+from histograft.learning.optimizers import make_optimizer, make_schedule
+from histograft.learning.regime import Regime, RunOptions, make_fabric
+from histograft.learning.tune import choose_parameters, set_modes
+
+__all__ = ["FitResult", "Regime", "RunOptions", "fit"]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a run leaves beside the tuned network.
+
+    Attributes
+    ----------
+    history : list of dict
+        One row for each epoch: ``epoch`` (from 1), ``lr``, ``train_loss`` and ``train_accuracy``
+        (over the steps of the epoch, while the weights change), ``val_loss``, ``val_accuracy``
+        and ``val_balanced_accuracy`` (None without a validation split), ``seconds``, ``images``.
+    best_epoch : int or None
+        Epoch of the lowest validation loss; None without a validation split.
+    resumed_from : tuple of (epoch, step) or None
+        Finished epochs and steps of the checkpoint that the run went on from.
+    """
+
+    history: list[dict[str, Any]]
+    best_epoch: int | None
+    resumed_from: tuple[int, int] | None
+
+
+def fit(
+    network: Network,
+    train: ImageSource,
+    train_labels: NDArray[Any],
+    val: ImageSource | None = None,
+    val_labels: NDArray[Any] | None = None,
+    *,
+    regime: Regime,
+    run: RunOptions | None = None,
+) -> FitResult:
+    """Tune a network in place.
+
+    Parameters
+    ----------
+    network : Network
+        Ends on the CPU, in inference mode, with the selected weights.
+    train, val : ImageSource
+        Training and validation images, all of one size. The validation split is looked at once
+        after each epoch; it steers nothing but `Regime.patience` and `Regime.select`.
+    train_labels, val_labels : array
+        Integers (N,), or 0 and 1 (N, K) for a multi-label network.
+    regime : Regime
+        What is learned, and how.
+    run : RunOptions, optional
+        Device, checkpoints, progress.
+
+    Returns
+    -------
+    FitResult
+        History, and where the run came from.
+
+    Raises
+    ------
+    InputError
+        Labels, images, or options do not fit; a class has no training image.
+    ArtefactError
+        The checkpoint belongs to another run or cannot be written.
+    HistograftError
+        The loss is no longer finite.
+
+    Notes
+    -----
+    While Part A is frozen and nothing augments, its pooled features are computed once. A run that
+    was killed and is called again with the same arguments ends, on a CPU with as many threads,
+    with the same bytes as one that was not. The caller's torch generator is not touched.
+    """
+    if (val is None) != (val_labels is None):
+        raise InputError("validation images and labels go together", "give both or neither")
+    if val is None and (regime.select == "best" or regime.patience is not None):
+        raise InputError(
+            "select='best' and patience need a validation split: a training split cannot judge",
+            "give a validation split, or select='last' and no patience",
+        )
+    with torch.random.fork_rng():
+        torch.manual_seed(child_seed(regime.seed, "fit", regime.tune))
+        return _Fit(network, (train, val), (train_labels, val_labels), regime, run).run()
+
+
+class _Fit:
+    """State of one call of `fit`."""
+
+    def __init__(
+        self,
+        network: Network,
+        sources: tuple[ImageSource, ImageSource | None],
+        labels: tuple[NDArray[Any], NDArray[Any] | None],
+        regime: Regime,
+        options: RunOptions | None,
+    ) -> None:
+        self.network, self.regime, self.options = network, regime, options or RunOptions()
+        self.labels = tuple(
+            None if y is None or s is None else checked_labels(y, len(s), network.spec, split)
+            for y, s, split in zip(labels, sources, ("train", "validation"), strict=True)
+        )
+        cache = self.options.cache_bytes
+        self.images = tuple(
+            None if s is None else ImageBatches(s, cache, self.options.threads) for s in sources
+        )
+        self.folder = self.options.checkpoint_dir
+        self.key, self.features_key = "", ""
+        if self.folder is not None:
+            self.key = run_key(network, self.images, self.labels, regime)
+            self.features_key = run_key(network, self.images, (), None)[:16]
+        self.progress = Progress()
+        self.resumed_from: tuple[int, int] | None = None
+        self.fabric = make_fabric(self.options.device, regime.precision)
+        self._prepare_learning()
+        self.gaps: list[Tensor | None] = [None, None]
+        self.written, self.write_cost = time.perf_counter(), 0.0
+
+    def _prepare_learning(self) -> None:
+        regime, network = self.regime, self.network
+        network.to(memory_format=torch.channels_last)  # faster convolutions, on CPU and GPU
+        parameters = choose_parameters(network, regime.tune)
+        self.optimizer = make_optimizer(
+            regime.optimizer, parameters, regime.lr, regime.weight_decay
+        )
+        self.factor = make_schedule(regime.schedule, regime.epochs)
+        # Part B alone is called where features are reread, so it is a learner of its own
+        learner: nn.Module = network.part_b if self._rereads(0) else network
+        network.to(self.fabric.device)
+        self.learner, self.stepper = self.fabric.setup(learner, self.optimizer)
+        assert self.labels[0] is not None
+        weights = (
+            balanced_weights(self.labels[0], len(network.spec.classes))
+            if regime.class_weights
+            else None
+        )
+        self.loss = TaskLoss(network.spec.task, weights).to(self.fabric.device)
+
+    def _rereads(self, split: int) -> bool:
+        """Whether a split is seen through stored pooled features."""
+        return self.regime.tune == "head" and (split == 1 or self.regime.augment == "none")
+
+    def run(self) -> FitResult:
+        self._resume()
+        if not self.progress.stopped:
+            self._compute_gaps()
+        while not self.progress.stopped:
+            self._epoch()
+        if self.regime.select == "best" and self.progress.best_state is not None:
+            load_state(self.network, self.progress.best_state)
+        self.network.cpu().eval()
+        for parameter in self.network.parameters():
+            parameter.requires_grad_(True).grad = None
+        p = self.progress
+        return FitResult(p.history, p.best_epoch, self.resumed_from)
+
+    def _compute_gaps(self) -> None:
+        for split, name in enumerate(("train", "val")):
+            images = self.images[split]
+            if images is None or not self._rereads(split):
+                continue
+            path = None
+            if self.folder is not None:
+                path = self.folder / f"pooled-{name}-{self.features_key}.npy"
+            features = stored_or_computed(
+                path,
+                lambda images=images: self._gap_of(images),
+                (len(images), self.network.gap_size),
+            )
+            self.gaps[split] = torch.from_numpy(features)
+
+    def _gap_of(self, images: ImageBatches) -> NDArray[np.float32]:
+        def tell(step: int, n_steps: int, rate: float) -> None:
+            if self.options.on_step is not None:
+                self.options.on_step(0, step, n_steps, math.nan, rate)
+
+        size = self.regime.batch_size
+        return pooled_features(
+            self.network, images, batch_size=size, fabric=self.fabric, on_batch=tell
+        )
+
+    def _inputs(
+        self, split: int, order: NDArray[np.int64], bounds: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield what the learner takes, and labels, batch by batch, on the device."""
+        labels, gap, images = self.labels[split], self.gaps[split], self.images[split]
+        assert labels is not None
+        assert images is not None
+        device, spec = self.fabric.device, self.network.spec
+        if gap is not None:
+            for start, stop in bounds:
+                chosen = torch.from_numpy(order[start:stop])
+                yield gap[chosen].to(device), labels[chosen].to(device)
+            return
+        # the transform is a function of the split: only training images are ever changed
+        rule = self.regime.augment if split == 0 else "none"
+        seed, epoch = self.regime.seed, self.progress.epoch
+
+        def change(raw: Tensor, indices: Sequence[int]) -> Tensor:
+            return augment(raw, rule, seed=seed, epoch=epoch, indices=indices)
+
+        for indices, raw in images.stream(order, bounds, change):
+            x = normalize(raw.to(device), spec.mean, spec.std)
+            yield x, labels[torch.from_numpy(indices)].to(device)
+
+    def _epoch(self) -> None:
+        p, n = self.progress, len(self.labels[0])  # type: ignore[arg-type]
+        lr = self.regime.lr * self.factor(p.epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        bounds = batch_bounds(n, self.regime.batch_size)
+        set_modes(self.network, self.regime.tune)
+        order = epoch_order(n, self.regime.seed, p.epoch)
+        begun, images_before = time.perf_counter() - p.seconds, p.step and bounds[p.step - 1][1]
+        since = time.perf_counter()
+        for x, y in self._inputs(0, order, bounds[p.step :]):
+            loss = self._step(x, y)
+            p.step += 1
+            now = time.perf_counter()
+            p.seconds = now - begun
+            if self.options.on_step is not None:
+                rate = (bounds[p.step - 1][1] - images_before) / max(now - since, 1e-9)
+                self.options.on_step(p.epoch + 1, p.step, len(bounds), loss, rate)
+            if p.step < len(bounds) and now - self.written >= self.options.checkpoint_every_s:
+                self._save()
+        row = {"epoch": p.epoch + 1, "lr": lr, "train_loss": p.loss_sum / n}
+        row |= {"train_accuracy": p.right_sum / n, **self._validate()}
+        row |= {"seconds": time.perf_counter() - begun, "images": n}
+        self._finish_epoch(row)
+
+    def _step(self, x: Tensor, y: Tensor) -> float:
+        logits = self.learner(x)
+        loss = self.loss(logits.float(), y)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise self._diverged(f"the loss is {value}")
+        self.stepper.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        self.stepper.step()
+        self.progress.loss_sum += value * len(y)
+        self.progress.right_sum += float(correct(logits.detach(), y).float().mean()) * len(y)
+        return value
+
+    def _diverged(self, what: str) -> HistograftError:
+        p = self.progress
+        return HistograftError(
+            f"training diverged: {what} in epoch {p.epoch + 1}, step {p.step + 1} "
+            f"(tune {self.regime.tune}, {self.regime.optimizer}, lr {self.regime.lr:g})",
+            "use a lower learning rate (a tenth, say) or precision 32-true, and check that mean "
+            "and std are those of the weights",
+        )
+
+    def _validate(self) -> dict[str, float | None]:
+        names = ("val_loss", "val_accuracy", "val_balanced_accuracy")
+        labels = self.labels[1]
+        if labels is None:
+            return dict.fromkeys(names)
+        self.network.eval()
+        order = np.arange(len(labels))
+        part = self.network.part_b if self.gaps[1] is not None else self.network
+        found = []
+        with torch.inference_mode(), self.fabric.autocast():
+            for x, _ in self._inputs(1, order, batch_bounds(len(labels), self.regime.batch_size)):
+                found.append(part(x).float().cpu())
+        logits = torch.cat(found)
+        loss = float(self.loss.cpu()(logits, labels))
+        self.loss.to(self.fabric.device)
+        accuracy = float(correct(logits, labels).double().mean())
+        return dict(zip(names, (loss, accuracy, balanced_accuracy(logits, labels)), strict=True))
+
+    def _finish_epoch(self, row: dict[str, Any]) -> None:
+        p = self.progress
+        if not all(bool(torch.isfinite(w).all()) for w in self.network.parameters()):
+            raise self._diverged("a weight is not finite")
+        p.history.append(row)
+        p.epoch, p.step, p.loss_sum, p.right_sum, p.seconds = p.epoch + 1, 0, 0.0, 0.0, 0.0
+        loss = row["val_loss"]
+        if loss is not None and (p.best_loss is None or loss < p.best_loss):
+            p.best_epoch, p.best_loss = p.epoch, loss
+            if self.regime.select == "best":
+                p.best_state = state_to_save(self.network)
+        tired = (
+            self.regime.patience is not None
+            and p.epoch - (p.best_epoch or 0) >= self.regime.patience
+        )
+        p.stopped = tired or p.epoch == self.regime.epochs
+        waited = time.perf_counter() - self.written
+        if p.stopped or waited >= min(self.options.checkpoint_every_s, 10 * self.write_cost):
+            self._save()
+
+    def _save(self) -> None:
+        if self.folder is None:
+            return
+        begun = time.perf_counter()
+        cuda = self.fabric.device.type == "cuda"
+        tensors = {
+            "network": state_to_save(self.network),
+            "optimizer": self.optimizer.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "rng": torch.get_rng_state(),
+            "rng_cuda": torch.cuda.get_rng_state(self.fabric.device) if cuda else None,
+        }
+        save_checkpoint(Path(self.folder), self.key, self.progress, tensors)
+        self.written = time.perf_counter()
+        self.write_cost = self.written - begun
+
+    def _resume(self) -> None:
+        found = load_checkpoint(Path(self.folder), self.key) if self.folder is not None else None
+        if found is None:
+            return
+        self.progress, tensors = found
+        load_state(self.network, tensors["network"])
+        self.optimizer.load_state_dict(tensors["optimizer"])
+        self.fabric.strategy.precision.load_state_dict(tensors["precision"])
+        torch.set_rng_state(tensors["rng"])
+        if tensors["rng_cuda"] is not None and self.fabric.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["rng_cuda"], self.fabric.device)
+        self.resumed_from = (self.progress.epoch, self.progress.step)
