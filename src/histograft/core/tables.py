@@ -226,7 +226,8 @@ PATCHES = TableSpec(
         Column("x_px", "integer", "left edge of the patch in the rescaled image"),
         Column("y_px", "integer", "top edge of the patch in the rescaled image"),
         Column("reflected", "boolean", "whether the patch was filled up by reflection"),
-        Column("perceptual_hash", "text", "64-bit perceptual hash, 16 hexadecimal digits"),
+        Column("perceptual_hash", "text", "64-bit hashes of the 8 flips and turns, hexadecimal"),
+        _optional("mask_file_name", "text", "path of the patch's label mask"),
     ),
     key=("patch_id",),
 )
@@ -252,6 +253,7 @@ FEATURE_INDEX = TableSpec(
         Column("group_source", "text", "as in the patches table"),
         Column("split", "text", "as in the patches table"),
         _optional("mpp", "number", "µm/px of the patch"),
+        Column("seen", "boolean", "whether the network was tuned on this image or its group"),
     ),
     key=("patch_id",),
 )

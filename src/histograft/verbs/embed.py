@@ -1,0 +1,347 @@
+"""Compute features of patches: with a network, or as shortcut baselines without one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from histograft.core.artefact import Artefact, Draft, Identity, Input, claim, open_artefact
+from histograft.core.configuration import Role, fields_with_role
+from histograft.core.errors import InputError
+from histograft.core.files import written_atomically
+from histograft.core.reporter import SILENT, Reporter
+from histograft.core.seeds import child_seed
+from histograft.verbs.feature_files import INDEX, write_features
+from histograft.verbs.networks import TUNED_ON, find_start, group_key, load_network, tuned_on
+from histograft.verbs.patch_images import images_of, load_patches
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from histograft.learning.network import Network
+
+VERSION = 1
+BLOCK = 1024  # patches after which a killed run resumes
+SHORTCUTS = ("rgb", "histogram", "jpeg")
+Point = Literal["gap", "dense", "dense-pre", "random"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embed:
+    """Compute features of all patches of a patches artefact.
+
+    Attributes
+    ----------
+    patches : Path
+        A patches artefact.
+    out : Path
+        Folder of the features artefact; new, empty, or of the same unfinished run.
+    network : Path
+        A network artefact. Instead of it: --arch and --weights, or --shortcuts.
+    arch : str
+        timm name of an untuned network, with --weights.
+    weights : str
+        Weights of that network: "imagenet", "random", or a file.
+    arch_kwargs : str
+        Arguments of the architecture as JSON, such as '{"pad_type": "same", "bn_eps": 0.001}'.
+    mean : tuple of float
+        Mean of the input channels (0-1), where a weights file does not state it.
+    std : tuple of float
+        Standard deviation of the input channels, likewise.
+    shortcuts : bool
+        Compute the shortcut baselines instead: mean RGB, color histogram and JPEG quantization.
+    points : tuple of str
+        Where to read the network: "gap" (pooled features of Part A), "dense" (after the last
+        ReLU of Part B), "dense-pre" (before it), "random" (an untrained dense layer on the gap).
+    name : str
+        First part of the models' names, as in ftx-dense; the network's folder by default.
+    random_size : int
+        Size of the untrained layer of the point "random".
+    seed : int
+        Seed of that layer, and of --weights random.
+    batch_size : int
+        Patches per forward pass.
+    precision : str
+        Arithmetic, as Lightning Fabric names it.
+    device : str
+        auto, cpu or cuda.
+    """
+
+    patches: Annotated[Path, Role.INPUT]
+    out: Annotated[Path, Role.OUTPUT]
+    network: Annotated[Path | None, Role.INPUT] = None
+    arch: str | None = None
+    weights: Annotated[str | None, Role.INPUT] = None
+    arch_kwargs: str = ""
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    shortcuts: bool = False
+    points: tuple[Point, ...] = ("dense",)
+    name: str | None = None
+    random_size: int = 2048
+    seed: int = 0
+    batch_size: Annotated[int, Role.EXECUTION] = 64
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    device: Annotated[Literal["auto", "cpu", "cuda"], Role.EXECUTION] = "auto"
+
+    def __post_init__(self) -> None:
+        given = sum([self.network is not None, self.weights is not None, self.shortcuts])
+        if given != 1:
+            raise InputError(
+                "one source of features is needed",
+                "give --network DIR, or --arch NAME with --weights imagenet|random|FILE, "
+                "or --shortcuts",
+            )
+        if not self.points or len(set(self.points)) < len(self.points):
+            raise InputError(f"--points {self.points} names none, or one twice")
+        if self.weights is not None and {"dense", "dense-pre"} & set(self.points):
+            raise InputError(
+                "a network without tuning has no dense layer",
+                "choose --points gap, or tune the network first (histograft train)",
+            )
+
+
+PRESETS: dict[str, dict[str, Any]] = {"paper": {"points": ("dense",)}, "recommended": {}}
+
+
+def embed(config: Embed, reporter: Reporter = SILENT) -> Artefact:
+    """Make a features artefact.
+
+    Parameters
+    ----------
+    config : Embed
+        What to do.
+    reporter : Reporter
+        Whom to tell.
+
+    Returns
+    -------
+    Artefact
+        Of kind ``features``: one ``MODEL.h5`` for each point, and ``index.parquet``.
+
+    Raises
+    ------
+    InputError
+        The network cannot be had, or does not fit the patches.
+    ArtefactError
+        The folder is taken, or cannot be written, or features are not finite.
+    """
+    patches = open_artefact(config.patches, "patches")
+    extractor = _shortcut_extractor(patches) if config.shortcuts else _network(config, reporter)
+    settings = fields_with_role(config, Role.SETTING)
+    settings.pop("seed")
+    settings |= {"models": extractor.models} | extractor.resolved
+    inputs = (patches.as_input("patches"), extractor.record)
+    draft = claim(config.out, Identity("features", "embed", VERSION, settings, inputs, config.seed))
+    if isinstance(draft, Artefact):
+        reporter.note(f"the features are there already ({draft.path})")
+        return draft
+    with draft:
+        return _embed_all(config, extractor, patches, draft, reporter)
+
+
+@dataclass
+class _Extractor:
+    """What turns rows of the patches table into features of several models."""
+
+    models: list[str]
+    record: Input
+    resolved: dict[str, Any]
+    attributes: dict[str, Any]
+    seen: set[tuple[str, str]]
+    blocks: Any  # (Artefact, table, Embed) -> Iterator[dict[str, NDArray]]
+
+
+def _network(config: Embed, reporter: Reporter) -> _Extractor:
+    if config.network is not None:
+        artefact = open_artefact(config.network, "network")
+        network, record = load_network(artefact), artefact.as_input("network")
+        seen = tuned_on(artefact) if TUNED_ON in artefact.files else set()
+        name, resolved = artefact.path.resolve().name, {}
+    else:
+        network, record, resolved = _untuned(config, reporter)
+        seen, name = set(), str(config.arch)
+    prefix = config.name or name
+    spec = network.spec
+    attributes = {
+        "architecture": spec.architecture,
+        "mean": list(spec.mean),
+        "std": list(spec.std),
+        "network": record.id,
+    }
+
+    def blocks(
+        patches: Artefact, table: pd.DataFrame, config: Embed
+    ) -> Iterator[dict[str, NDArray[np.float32]]]:
+        for part in _network_features(network, patches, table, config):
+            yield {f"{prefix}-{point}": part[point] for point in config.points}
+
+    models = [f"{prefix}-{point}" for point in config.points]
+    return _Extractor(models, record, resolved, attributes, seen, blocks)
+
+
+def _untuned(config: Embed, reporter: Reporter) -> tuple[Network, Input, dict[str, Any]]:
+    from histograft.learning.network import NetworkSpec
+    from histograft.learning.weights import build_network
+
+    start = find_start(
+        str(config.weights), config.arch, config.arch_kwargs, config.mean, config.std
+    )
+    if start.artefact is not None:
+        raise InputError(f"{config.weights} is a network artefact", "give it with --network")
+    for fact in start.assumed:
+        reporter.warn(f"assumed of the weights file: {fact}")
+    opened = start.opened
+    mean, std = (opened.mean, opened.std) if opened else (config.mean, config.std)
+    # Part B is never read here; its classes are placeholders.
+    spec = NetworkSpec(
+        start.architecture,
+        ("none", "other"),
+        kwargs=start.kwargs,
+        hidden=(1,),
+        mean=mean or (0.5, 0.5, 0.5),
+        std=std or (0.5, 0.5, 0.5),
+    )
+    resolved = {"arch": start.architecture, "arch_kwargs": start.kwargs}
+    resolved |= {"mean": list(spec.mean), "std": list(spec.std)}
+    network = build_network(spec, "random" if opened is None else opened, seed=config.seed)
+    return network.eval(), start.record, resolved
+
+
+def _network_features(
+    network: Network, patches: Artefact, table: pd.DataFrame, config: Embed
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    from histograft.learning.embed import embed as embed_images
+    from histograft.learning.embed import random_projection_head
+
+    images = images_of(patches, table)
+    points = tuple(dict.fromkeys("gap" if p == "random" else p for p in config.points))
+    head = None
+    if "random" in config.points:
+        seed = child_seed(config.seed, "random projection")
+        head = random_projection_head(network.gap_size, config.random_size, seed)
+    for part in embed_images(
+        network,
+        (images.image(index) for index in range(len(images))),
+        points,
+        device=config.device,
+        batch_size=config.batch_size,
+        precision=config.precision,
+    ):
+        yield part if head is None else part | {"random": head(part["gap"])}
+
+
+def _shortcut_extractor(patches: Artefact) -> _Extractor:
+    models = [f"shortcut-{name}" for name in SHORTCUTS]
+    record = Input("network", "shortcuts", "shortcuts-1", "shortcuts")
+
+    def blocks(
+        patches: Artefact, table: pd.DataFrame, config: Embed
+    ) -> Iterator[dict[str, NDArray[np.float32]]]:
+        import json
+
+        import numpy as np
+
+        from histograft.imaging.shortcuts import color_histogram, jpeg_features, mean_rgb
+
+        images = images_of(patches, table)
+        quantization = table["source_quantization"].astype(object)
+        for index, (form, text) in enumerate(
+            zip(table["source_format"], quantization, strict=True)
+        ):
+            pixels = images.image(index)
+            tables = None if not isinstance(text, str) else json.loads(text)
+            values = (mean_rgb(pixels), color_histogram(pixels), jpeg_features(form, tables))
+            yield {m: np.atleast_2d(v) for m, v in zip(models, values, strict=True)}
+
+    del patches
+    return _Extractor(models, record, {}, {}, set(), blocks)
+
+
+def _embed_all(
+    config: Embed, extractor: _Extractor, patches: Artefact, draft: Draft, reporter: Reporter
+) -> Artefact:
+    import numpy as np
+
+    table = load_patches(patches)
+    with reporter.task(f"{patches.facts['dataset']}: features", len(table)) as task:
+        for start in range(0, len(table), BLOCK):
+            block = draft.work / f"block-{start:09d}.npz"
+            rows = table.iloc[start : start + BLOCK]
+            if block.is_file():
+                task.advance(len(rows))
+                continue
+            parts: dict[str, list[Any]] = {model: [] for model in extractor.models}
+            for part in extractor.blocks(patches, rows, config):
+                for model, values in part.items():
+                    parts[model].append(values)
+                task.advance(len(next(iter(part.values()))))
+            with written_atomically(block) as path:
+                np.savez(path, **{m: np.concatenate(v) for m, v in parts.items()})
+    side = int(images_of(patches, table.head(1)).image(0).shape[0])
+    attributes = extractor.attributes | {
+        "name": patches.facts["dataset"],
+        "patch_size": side,
+        "patches": patches.id,
+    }
+    sizes = {}
+    for model in extractor.models:
+        features = _joined(draft, model, len(table))
+        _refuse_not_finite(features, model)
+        sizes[model] = int(features.shape[1])
+        with draft.writing(f"{model}.h5") as path:
+            write_features(path, features, table, attributes | {"encoder": model})
+    index = _index(table, extractor.seen)
+    with draft.writing(INDEX) as path:
+        index.to_parquet(path, index=False)
+    facts = {
+        "dataset": patches.facts["dataset"],
+        "classes": patches.facts["classes"],
+        "task": patches.facts["task"],
+        "models": extractor.models,
+        "sizes": sizes,
+        "n_patches": len(table),
+        "n_seen": int(index["seen"].sum()),
+    }
+    return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
+
+
+def _joined(draft: Draft, model: str, n_rows: int) -> NDArray[np.float32]:
+    import numpy as np
+
+    parts = []
+    for start in range(0, n_rows, BLOCK):
+        with np.load(draft.work / f"block-{start:09d}.npz") as block:
+            parts.append(block[model].astype(np.float32))
+    return np.concatenate(parts)
+
+
+def _refuse_not_finite(features: NDArray[np.float32], model: str) -> None:
+    import numpy as np
+
+    broken = ~np.isfinite(features).all(axis=1)
+    if broken.any():
+        raise InputError(
+            f"{model}: {int(broken.sum())} of {len(features)} patches give NaN or infinity "
+            f"(first: row {int(broken.argmax())})",
+            "check the weights, or use --precision 32-true",
+        )
+
+
+def _index(table: pd.DataFrame, seen: set[tuple[str, str]]) -> pd.DataFrame:
+    """Say which patch each row is, and whether the network was tuned on it or on its group."""
+    columns = ["patch_id", "dataset", "label", "group", "group_source", "split", "mpp"]
+    index = table[columns].copy()
+    image = [("image", value) in seen for value in table["source_sha256"]]
+    group = [
+        source != "image" and ("group", group_key(dataset, name)) in seen
+        for dataset, name, source in zip(
+            table["dataset"], table["group"], table["group_source"], strict=True
+        )
+    ]
+    index["seen"] = [a or b for a, b in zip(image, group, strict=True)]
+    return index

@@ -1,0 +1,211 @@
+"""Where a verb's network comes from, and how a network artefact is read and written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from histograft.core.artefact import Artefact, Draft, Input, is_artefact, open_artefact
+from histograft.core.errors import InputError
+
+if TYPE_CHECKING:
+    from histograft.learning.network import Network, NetworkSpec
+    from histograft.learning.weights import OpenedWeights
+
+WEIGHTS = "network.safetensors"
+SPECIFICATION = "network.json"
+TUNED_ON = "tuned_on.parquet"
+WEIGHT_ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".h5")
+
+
+@dataclass(frozen=True)
+class Start:
+    """First weights of a network.
+
+    Attributes
+    ----------
+    kind : str
+        ``random``, ``imagenet``, ``file`` or ``network``.
+    artefact : Artefact or None
+        The network artefact, for kind ``network``.
+    opened : OpenedWeights or None
+        The weights of Part A, for kinds ``imagenet`` and ``file``.
+    architecture : str
+        timm name.
+    kwargs : dict
+        Keyword arguments of the architecture.
+    record : Input
+        What goes into the identity of the artefact that is made.
+    """
+
+    kind: str
+    artefact: Artefact | None
+    opened: OpenedWeights | None
+    architecture: str
+    kwargs: dict[str, Any]
+    record: Input
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """Facts of a weights file that nobody stated."""
+        return () if self.opened is None else self.opened.assumed
+
+
+def find_start(
+    init: str,
+    architecture: str | None,
+    arch_kwargs: str = "",
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Start:
+    """Find the first weights that a user means.
+
+    Parameters
+    ----------
+    init : str
+        ``random``, ``imagenet``, the folder of a network artefact, or a file of weights.
+    architecture : str or None
+        timm name; needed unless `init` states it.
+    arch_kwargs : str
+        Keyword arguments of the architecture as a JSON object, empty for none.
+    mean, std : sequence of float, optional
+        Normalization of the input where a weights file does not state it.
+
+    Returns
+    -------
+    Start
+        With the weights opened and checked.
+
+    Raises
+    ------
+    InputError
+        They cannot be found, opened, or do not fit.
+    """
+    kwargs = parse_kwargs(arch_kwargs)
+    path = Path(init)
+    if is_artefact(path):
+        return _from_artefact(path, architecture)
+    if init == "random":
+        name = _need(architecture, init)
+        return Start("random", None, None, name, kwargs, Input("start", "random", "random"))
+    if init == "imagenet":
+        from histograft.learning.weights import imagenet_weights
+
+        opened = imagenet_weights(_need(architecture, init), kwargs)
+        record = Input("start", "weights", opened.sha256, "imagenet")
+        return Start("imagenet", None, opened, opened.architecture, opened.kwargs, record)
+    if path.is_file():
+        from histograft.learning.weights import open_weights
+
+        opened = open_weights(
+            path, architecture=architecture, kwargs=kwargs or None, mean=mean, std=std
+        )
+        record = Input("start", "weights", opened.sha256, path.name)
+        return Start("file", None, opened, opened.architecture, opened.kwargs, record)
+    raise InputError(
+        f"{init!r} is neither random nor imagenet, nor a file of weights, nor a network artefact",
+        "give one of these (a finished artefact has a manifest.json)",
+    )
+
+
+def parse_kwargs(text: str) -> dict[str, Any]:
+    """Parse keyword arguments of an architecture, a JSON object.
+
+    Examples
+    --------
+    >>> parse_kwargs('{"pad_type": "same", "bn_eps": 0.001}')
+    {'pad_type': 'same', 'bn_eps': 0.001}
+    """
+    if not text.strip():
+        return {}
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"--arch-kwargs {text!r} is not JSON ({error})",
+            """write it like --arch-kwargs '{"pad_type": "same", "bn_eps": 0.001}'""",
+        ) from error
+    if not isinstance(value, dict):
+        raise InputError(f"--arch-kwargs {text!r} is not a JSON object")
+    return value
+
+
+def load_network(artefact: Artefact) -> Network:
+    """Load the network of a network artefact, in evaluation mode."""
+    from histograft.learning.network_files import read_network
+
+    return read_network(artefact.file(WEIGHTS), load_spec(artefact))
+
+
+def load_spec(artefact: Artefact) -> NetworkSpec:
+    """Load the specification of a network artefact."""
+    from histograft.learning.network import NetworkSpec
+
+    value = json.loads(artefact.file(SPECIFICATION).read_text(encoding="utf-8"))
+    return NetworkSpec.from_json(json.dumps(value["network"]))
+
+
+def write_network_files(draft: Draft, network: Network, trained: dict[str, Any]) -> None:
+    """Write weights and specification of a network into a draft.
+
+    Parameters
+    ----------
+    draft : Draft
+        Of kind ``network``.
+    network : Network
+        The network.
+    trained : dict
+        How it was trained, for people: JSON values.
+    """
+    from histograft.learning.network_files import write_network
+
+    with draft.writing(WEIGHTS) as path:
+        write_network(path, network)
+    spec = json.loads(network.spec.to_json())
+    draft.write_json(
+        SPECIFICATION,
+        {
+            "network": spec,
+            "feature_points": {p: network.feature_size(p) for p in ("gap", "dense", "dense-pre")},
+            "stages": list(network.stages),
+            "cam_layer": network.cam_layer,
+            "trained": trained,
+        },
+    )
+
+
+def tuned_on(artefact: Artefact) -> set[tuple[str, str]]:
+    """Return what a network's weights have seen: pairs of (kind, key).
+
+    Kinds are ``image`` (SHA-256 of a source image) and ``group`` (data set and group).
+    """
+    import pandas as pd
+
+    table = pd.read_parquet(artefact.file(TUNED_ON))
+    return set(zip(table["kind"], table["key"], strict=True))
+
+
+def group_key(dataset: str, group: str) -> str:
+    """Name a group together with its data set: "patient 1" occurs in many sets."""
+    return hashlib.sha256(f"{dataset}\x1f{group}".encode()).hexdigest()
+
+
+def _from_artefact(path: Path, architecture: str | None) -> Start:
+    artefact = open_artefact(path, "network")
+    spec = load_spec(artefact)
+    if architecture is not None and architecture != spec.architecture:
+        raise InputError(
+            f"{path} is a {spec.architecture} network, not {architecture}", "leave out --arch"
+        )
+    record = artefact.as_input("start")
+    return Start("network", artefact, None, spec.architecture, dict(spec.kwargs), record)
+
+
+def _need(architecture: str | None, init: str) -> str:
+    if architecture is None:
+        raise InputError(f"{init} weights need an architecture", "give --arch NAME, a timm name")
+    return architecture

@@ -1,0 +1,387 @@
+"""Tune a network on the training patches of a patches artefact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from histograft.core.artefact import Artefact, Draft, Identity, claim, open_artefact
+from histograft.core.configuration import Role, fields_with_role
+from histograft.core.errors import InputError
+from histograft.core.reporter import SILENT, Reporter
+from histograft.core.seeds import child_seed
+from histograft.verbs.networks import (
+    TUNED_ON,
+    Start,
+    find_start,
+    group_key,
+    load_network,
+    tuned_on,
+    write_network_files,
+)
+from histograft.verbs.patch_images import images_of, load_patches
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from histograft.learning.loop import FitResult
+    from histograft.learning.network import Network
+
+VERSION = 1
+HISTORY = "history.csv"
+STEP_1 = "step1"
+TITLES = {
+    "head": "tuning Part B, Part A frozen",
+    "body": "tuning Part A, Part B frozen",
+    "all": "tuning all layers",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Tune a network on the training rows of a patches artefact.
+
+    Part A is the network up to its pooled features (GAP), Part B the dense layers on top.
+
+    Attributes
+    ----------
+    patches : Path
+        A patches artefact, see `histograft standardize`.
+    out : Path
+        Folder of the network artefact; new, empty, or of the same unfinished run.
+    init : str
+        First weights: "random" (He), "imagenet" (through timm), a weights file (safetensors, a
+        timm .pth, Keras Xception .h5), or the folder of a network artefact.
+    arch : str
+        timm name of Part A, such as legacy_xception, resnet18, mobilenetv2_100, or hf-hub:NAME.
+        Not needed where init states it.
+    arch_kwargs : str
+        Arguments of the architecture as JSON, such as '{"pad_type": "same", "bn_eps": 0.001}'.
+    mean : tuple of float
+        Mean of the input channels (0-1), where a weights file does not state it.
+    std : tuple of float
+        Standard deviation of the input channels, likewise.
+    tune : str
+        "head" (Part B only), "body" (Part A only), "all", or "two-step": head, then body. The
+        FTX recipe is two-step.
+    hidden : tuple of int
+        Sizes of the dense layers of Part B before the classes.
+    epochs_head : int
+        Epochs of tuning Part B.
+    lr_head : float
+        Learning rate of tuning Part B.
+    epochs_all : int
+        Epochs of tuning Part A or all layers.
+    lr_all : float
+        Learning rate of tuning Part A or all layers.
+    batch_size : int
+        Patches per step.
+    optimizer : str
+        adam, adamw, sgd or adamp.
+    weight_decay : float
+        Weight decay of the optimizer.
+    schedule : str
+        Learning rate over the epochs.
+    augment : str
+        Flips and quarter turns, or none, where Part A is tuned.
+    augment_head : str
+        The same where only Part B is tuned; "none" lets Part A run once instead of every epoch.
+    class_weights : bool
+        Weigh the loss so that each class counts alike.
+    select : str
+        Keep the weights of the "last" epoch, or the "best" on the validation rows.
+    patience : int
+        Stop after so many epochs without a better validation loss.
+    precision : str
+        Arithmetic of the training, as Lightning Fabric names it.
+    seed : int
+        Seed of first weights, order and augmentation.
+    device : str
+        auto, cpu or cuda.
+    """
+
+    patches: Annotated[Path, Role.INPUT]
+    out: Annotated[Path, Role.OUTPUT]
+    init: Annotated[str, Role.INPUT] = "imagenet"
+    arch: str | None = None
+    arch_kwargs: str = ""
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    tune: Literal["head", "body", "all", "two-step"] = "two-step"
+    hidden: tuple[int, ...] = (2048,)
+    epochs_head: int = 20
+    lr_head: float = 4e-4
+    epochs_all: int = 10
+    lr_all: float = 5e-5
+    batch_size: int = 128
+    optimizer: Literal["adam", "adamw", "sgd", "adamp"] = "adam"
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "step", "cosine"] = "constant"
+    augment: Literal["none", "flips-turns"] = "none"
+    augment_head: Literal["none", "flips-turns"] = "none"
+    class_weights: bool = False
+    select: Literal["last", "best"] = "last"
+    patience: int | None = None
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    seed: int = 0
+    device: Annotated[Literal["auto", "cpu", "cuda"], Role.EXECUTION] = "auto"
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "recommended": {"augment": "flips-turns", "class_weights": True},
+}
+
+
+def train(config: Train, reporter: Reporter = SILENT) -> Artefact:
+    """Make a network artefact.
+
+    Parameters
+    ----------
+    config : Train
+        What to do.
+    reporter : Reporter
+        Whom to tell.
+
+    Returns
+    -------
+    Artefact
+        Of kind ``network``. With ``tune="two-step"`` its folder ``step1`` is the network artefact
+        of the first step.
+
+    Raises
+    ------
+    InputError
+        Patches, weights and options do not fit each other, or training diverged.
+    ArtefactError
+        The folder is taken, or cannot be written.
+    """
+    patches = open_artefact(config.patches, "patches")
+    start = find_start(config.init, config.arch, config.arch_kwargs, config.mean, config.std)
+    for fact in start.assumed:
+        reporter.warn(f"assumed of the weights file: {fact}")
+    settings = _settings(config, start)
+    inputs = (patches.as_input("patches"), start.record)
+    draft = claim(config.out, Identity("network", "train", VERSION, settings, inputs, config.seed))
+    if isinstance(draft, Artefact):
+        reporter.note(f"the network is there already ({draft.path})")
+        return draft
+    with draft:
+        if config.tune == "two-step":
+            first = train(replace(config, tune="head", out=draft.path / STEP_1), reporter)
+            start = find_start(str(first.path), None)
+        table = load_patches(patches)
+        network = _build(config, start, patches, table)
+        return _fit(config, network, patches, table, draft, reporter)
+
+
+def _settings(config: Train, start: Start) -> dict[str, Any]:
+    """Resolve what is hashed: the architecture as it was found, not as it was written."""
+    settings = fields_with_role(config, Role.SETTING)
+    settings.pop("seed")
+    settings |= {"arch": start.architecture, "arch_kwargs": start.kwargs}
+    if start.opened is not None:
+        settings |= {"mean": list(start.opened.mean), "std": list(start.opened.std)}
+    unused = {
+        "head": ("epochs_all", "lr_all", "augment"),
+        "body": ("epochs_head", "lr_head", "augment_head"),
+        "all": ("epochs_head", "lr_head", "augment_head"),
+        "two-step": (),
+    }
+    for name in unused[config.tune]:
+        settings.pop(name)
+    return settings
+
+
+def _build(config: Train, start: Start, patches: Artefact, table: pd.DataFrame) -> Network:
+    from histograft.learning.network import NetworkSpec
+    from histograft.learning.weights import build_network
+
+    facts = patches.facts
+    classes = tuple(facts["classes"])
+    if start.artefact is not None:
+        network = load_network(start.artefact)
+        if network.spec.classes != classes:
+            raise InputError(
+                f"{start.artefact.path} knows the classes {', '.join(network.spec.classes)}, "
+                f"the patches have {', '.join(classes)}",
+                "tune on patches with the same classes, or start from its weights file: "
+                f"--init {start.artefact.path}/network.safetensors gives it a new Part B",
+            )
+        return network
+    if start.opened is not None:
+        mean, std = start.opened.mean, start.opened.std
+    else:
+        mean, std = config.mean, config.std
+    if mean is None or std is None:
+        mean, std = _channel_statistics(patches, table)
+    first = images_of(patches, table.head(1)).image(0)
+    scales = table["mpp"].dropna().unique()
+    spec = NetworkSpec(
+        architecture=start.architecture,
+        classes=classes,
+        kwargs=start.kwargs,
+        hidden=config.hidden,
+        task=facts["task"],
+        patch_px=int(first.shape[0]),
+        mpp=float(scales[0]) if len(scales) == 1 and table["mpp"].notna().all() else None,
+        mean=mean,
+        std=std,
+    )
+    return build_network(spec, "random" if start.opened is None else start.opened, seed=config.seed)
+
+
+def _channel_statistics(
+    patches: Artefact, table: pd.DataFrame
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of the training patches' pixels, per channel, 0–1."""
+    import numpy as np
+
+    rows = table[table["split"] == "train"]
+    images = images_of(patches, rows)
+    count, total, squares = 0, np.zeros(3), np.zeros(3)
+    for index in range(len(rows)):
+        pixels = images.image(index).reshape(-1, 3) / 255.0
+        count += len(pixels)
+        total += pixels.sum(axis=0)
+        squares += (pixels**2).sum(axis=0)
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 1e-12))
+    return tuple(mean.round(6).tolist()), tuple(std.round(6).tolist())
+
+
+def _fit(
+    config: Train,
+    network: Network,
+    patches: Artefact,
+    table: pd.DataFrame,
+    draft: Draft,
+    reporter: Reporter,
+) -> Artefact:
+    import pandas as pd
+
+    from histograft.learning.loop import RunOptions, fit
+
+    rows = {split: table[table["split"] == split] for split in ("train", "val")}
+    if rows["train"].empty:
+        raise InputError(f"{patches.path} has no training rows", "standardize it with splits")
+    data = {
+        split: (images_of(patches, part), _label_array(part, network.spec)) if len(part) else None
+        for split, part in rows.items()
+    }
+    step = "body" if config.tune == "two-step" else config.tune
+    regime = _regime(config, step)
+    n_steps = _n_steps(len(rows["train"]), config.batch_size)
+    with reporter.task(TITLES[step], regime.epochs * n_steps) as task:
+        done = 0
+
+        def on_step(epoch: int, step: int, n_steps: int, loss: float, rate: float) -> None:
+            nonlocal done
+            now = epoch * n_steps + step + 1
+            note = f"epoch {epoch + 1}/{regime.epochs}, loss {loss:.3f}, {rate:.0f} patches/s"
+            task.advance(now - done, note)
+            done = now
+
+        result = fit(
+            network,
+            *data["train"],
+            *(data["val"] or (None, None)),
+            regime=regime,
+            run=RunOptions(device=config.device, checkpoint_dir=draft.work, on_step=on_step),
+        )
+    history = pd.DataFrame(result.history)
+    history.insert(0, "step", step)
+    with draft.writing(HISTORY) as path:
+        history.to_csv(path, index=False)
+    _write_tuned_on(draft, pd.concat(rows.values()), config)
+    trained = {
+        "tune": config.tune,
+        "on": patches.as_input("patches").name,
+        "best_epoch": result.best_epoch,
+    }
+    write_network_files(draft, network, trained)
+    facts = _facts(result, network, patches, rows)
+    reporter.note(f"{TITLES[step]}: {_last_line(result)}")
+    return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
+
+
+def _regime(config: Train, step: str) -> Any:
+    from histograft.learning.loop import Regime
+
+    head = step == "head"
+    return Regime(
+        tune=step,
+        optimizer=config.optimizer,
+        lr=config.lr_head if head else config.lr_all,
+        weight_decay=config.weight_decay,
+        schedule=config.schedule,
+        epochs=config.epochs_head if head else config.epochs_all,
+        batch_size=config.batch_size,
+        augment=config.augment_head if head else config.augment,
+        class_weights=config.class_weights,
+        patience=config.patience,
+        select=config.select,
+        precision=config.precision,
+        seed=child_seed(config.seed, "train", step),
+    )
+
+
+def _label_array(rows: pd.DataFrame, spec: Any) -> Any:
+    """Class indices (N,), or zeros and ones (N, K) for several labels a patch."""
+    import numpy as np
+
+    position = {name: index for index, name in enumerate(spec.classes)}
+    if spec.task == "multiclass":
+        return np.array([position[label] for label in rows["label"]], dtype=np.int64)
+    array = np.zeros((len(rows), len(position)), dtype=np.float32)
+    for row, labels in enumerate(rows["label"].str.split("|")):
+        array[row, [position[label] for label in labels]] = 1
+    return array
+
+
+def _write_tuned_on(draft: Draft, rows: pd.DataFrame, config: Train) -> None:
+    """Write which images and groups the weights have seen, now or before."""
+    import pandas as pd
+
+    seen = {("image", value) for value in rows["source_sha256"]}
+    known = rows[rows["group_source"] != "image"]
+    seen |= {
+        ("group", group_key(dataset, group))
+        for dataset, group in set(zip(known["dataset"], known["group"], strict=True))
+    }
+    start = Path(config.init)
+    if (start / TUNED_ON).is_file():
+        seen |= tuned_on(open_artefact(start, "network"))
+    with draft.writing(TUNED_ON) as path:
+        pd.DataFrame(sorted(seen), columns=["kind", "key"]).to_parquet(path, index=False)
+
+
+def _n_steps(n_rows: int, batch_size: int) -> int:
+    from histograft.learning.batches import batch_bounds
+
+    return len(batch_bounds(n_rows, batch_size))
+
+
+def _facts(
+    result: FitResult, network: Network, patches: Artefact, rows: dict[str, pd.DataFrame]
+) -> dict[str, Any]:
+    return {
+        "architecture": network.spec.architecture,
+        "classes": list(network.spec.classes),
+        "mean": list(network.spec.mean),
+        "std": list(network.spec.std),
+        "tuned_on": patches.facts["dataset"],
+        "n_train": len(rows["train"]),
+        "n_val": len(rows["val"]),
+        "best_epoch": result.best_epoch,
+        "last": {k: v for k, v in result.history[-1].items() if v is not None},
+    }
+
+
+def _last_line(result: FitResult) -> str:
+    last = result.history[-1]
+    text = f"training loss {last['train_loss']:.3f}, accuracy {last['train_accuracy']:.3f}"
+    if last.get("val_accuracy") is not None:
+        text += f"; validation loss {last['val_loss']:.3f}, accuracy {last['val_accuracy']:.3f}"
+    return text
