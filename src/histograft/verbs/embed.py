@@ -240,7 +240,7 @@ def _shortcut_extractor(patches: Artefact) -> _Extractor:
     record = Input("network", "shortcuts", "shortcuts-1", "shortcuts")
 
     def blocks(
-        patches: Artefact, table: pd.DataFrame, config: Embed
+        patches: Artefact, table: pd.DataFrame, _: Embed
     ) -> Iterator[dict[str, NDArray[np.float32]]]:
         import json
 
