@@ -145,9 +145,9 @@ def _same_conv(conv: nn.Conv2d) -> Conv2dSame:
     same = Conv2dSame(
         conv.in_channels,
         conv.out_channels,
-        conv.kernel_size,
-        stride=conv.stride,
-        dilation=conv.dilation,
+        _pair(conv.kernel_size),
+        stride=_pair(conv.stride),
+        dilation=_pair(conv.dilation),
         groups=conv.groups,
         bias=conv.bias is not None,
         device="meta",  # draws no random numbers for weights that are replaced at once

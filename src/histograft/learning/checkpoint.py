@@ -1,4 +1,4 @@
-"""The state of an unfinished run on disk: written whole or not at all, and never a pickle of code."""
+"""The state of an unfinished run on disk: written whole or not at all, and no pickle of code."""
 
 from __future__ import annotations
 
@@ -76,8 +76,9 @@ def run_key(
         digest.update(b"-" if tensor is None else tensor.numpy().tobytes())
     for split in splits:
         digest.update(f"{None if split is None else (len(split), split.shape)}".encode())
-        for index in () if split is None else sorted({0, len(split) // 2, len(split) - 1}):
-            digest.update(np.ascontiguousarray(split.get(index)).tobytes())
+        if split is not None:
+            for index in sorted({0, len(split) // 2, len(split) - 1}):
+                digest.update(np.ascontiguousarray(split.get(index)).tobytes())
     return digest.hexdigest()
 
 

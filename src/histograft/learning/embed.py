@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from histograft.core.errors import InputError
 from histograft.core.seeds import child_seed
 from histograft.learning.batches import normalize
+from histograft.learning.initialize import initialize_glorot
 from histograft.learning.network import Network, Point
 from histograft.learning.regime import Precision, make_fabric
-from histograft.learning.weights import initialize_glorot
 
 
 def embed(
@@ -81,7 +81,7 @@ def _passes(
     batch_size: int,
     fabric: Fabric,
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
-    network.to(fabric.device, memory_format=torch.channels_last).eval()
+    network.to(memory_format=torch.channels_last).to(fabric.device).eval()
     waiting = iter(images)
     first = 0
     while batch := list(islice(waiting, batch_size)):
@@ -136,11 +136,11 @@ def random_projection_head(gap_size: int, size: int, seed: int) -> nn.Sequential
     >>> tuple(head(torch.ones(2, 4)).shape), bool((head(torch.ones(2, 4)) >= 0).all())
     ((2, 3), True)
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(child_seed(seed, "random-projection"))
+    with torch.random.fork_rng():
+        torch.manual_seed(child_seed(seed, "random-projection"))
         head = nn.Sequential(nn.Linear(gap_size, size), nn.ReLU())
         initialize_glorot(head)
-    return head.eval().requires_grad_(False)
+    return head.eval().requires_grad_(requires_grad=False)
 
 
 def project(head: nn.Module, gap: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -74,7 +74,7 @@ def stored_or_computed(
         What a whole file holds.
     """
     if path is not None and path.is_file():
-        stored = np.load(path, allow_pickle=False)
+        stored: NDArray[np.float32] = np.load(path, allow_pickle=False)
         if stored.shape == shape and stored.dtype == np.float32:
             return stored
     features = compute()

@@ -115,7 +115,8 @@ def _arrays_of(
     name: str, module: str, arrays: Sequence[NDArray[Any]]
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     if name.endswith("_bn"):
-        keys, axes = [f"{module}.{part}" for part in _BN], [(0,)] * 4
+        keys = [f"{module}.{part}" for part in _BN]
+        axes: list[tuple[int, ...]] = [(0,)] * 4
     elif "sepconv" in name:
         # depthwise (h, w, in, 1) -> (in, 1, h, w); pointwise (1, 1, in, out) -> (out, in, 1, 1)
         keys = [f"{module}.conv1.weight", f"{module}.pointwise.weight"]
@@ -184,7 +185,7 @@ def read_keras_xception(path: Path) -> dict[str, Tensor]:
 
 
 def _read_layers(file: h5py.File) -> dict[str, list[NDArray[Any]]]:
-    root = file["model_weights"] if "model_weights" in file else file
+    root = file.get("model_weights", file)
     if "layer_names" not in root.attrs:
         return _read_keras3_layers(file)
     layers = {}

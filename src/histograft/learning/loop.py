@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,7 @@ class _Fit:
             load_state(self.network, self.progress.best_state)
         self.network.cpu().eval()
         for parameter in self.network.parameters():
-            parameter.requires_grad_(True).grad = None
+            parameter.requires_grad, parameter.grad = True, None
         p = self.progress
         return FitResult(p.history, p.best_epoch, self.resumed_from)
 
@@ -200,7 +201,7 @@ class _Fit:
                 path = self.folder / f"pooled-{name}-{self.features_key}.npy"
             features = stored_or_computed(
                 path,
-                lambda images=images: self._gap_of(images),
+                partial(self._gap_of, images),
                 (len(images), self.network.gap_size),
             )
             self.gaps[split] = torch.from_numpy(features)
@@ -259,7 +260,7 @@ class _Fit:
                 self.options.on_step(p.epoch + 1, p.step, len(bounds), loss, rate)
             if p.step < len(bounds) and now - self.written >= self.options.checkpoint_every_s:
                 self._save()
-        row = {"epoch": p.epoch + 1, "lr": lr, "train_loss": p.loss_sum / n}
+        row: dict[str, Any] = {"epoch": p.epoch + 1, "lr": lr, "train_loss": p.loss_sum / n}
         row |= {"train_accuracy": p.right_sum / n, **self._validate()}
         row |= {"seconds": time.perf_counter() - begun, "images": n}
         self._finish_epoch(row)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from histograft.core.errors import InputError
 from histograft.learning.network import NetworkSpec
@@ -114,8 +114,10 @@ class TaskLoss(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of logits (N, K), a scalar."""
         if self.task == "multilabel":
-            return F.binary_cross_entropy_with_logits(logits, labels, pos_weight=self.weights)
-        return F.cross_entropy(logits, labels, weight=self.weights)
+            return functional.binary_cross_entropy_with_logits(
+                logits, labels, pos_weight=self.weights
+            )
+        return functional.cross_entropy(logits, labels, weight=self.weights)
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:

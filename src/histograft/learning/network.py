@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import torch
@@ -138,9 +139,7 @@ class PartB(nn.Module):
     def __init__(self, gap_size: int, hidden: tuple[int, ...], n_outputs: int) -> None:
         super().__init__()
         sizes = (gap_size, *hidden)
-        self.hidden = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.output = nn.Linear(sizes[-1], n_outputs)
 
     def before_relu(self, gap: Tensor) -> Tensor:
@@ -148,11 +147,13 @@ class PartB(nn.Module):
         *first, last = self.hidden
         for layer in first:
             gap = torch.relu(layer(gap))
-        return last(gap)
+        before: Tensor = last(gap)
+        return before
 
     def forward(self, gap: Tensor) -> Tensor:
         """Return logits (N, K) of pooled features (N, D)."""
-        return self.output(torch.relu(self.before_relu(gap)))
+        logits: Tensor = self.output(torch.relu(self.before_relu(gap)))
+        return logits
 
 
 class Network(nn.Module):
@@ -186,13 +187,13 @@ class Network(nn.Module):
         super().__init__()
         self.spec = spec
         self.part_a = create_part_a(spec.architecture, spec.kwargs)
-        self.gap_size = int(getattr(self.part_a, "head_hidden_size", self.part_a.num_features))
+        self.gap_size = _gap_size(self.part_a)
         self.part_b = PartB(self.gap_size, spec.hidden, len(spec.classes))
 
     @property
     def stages(self) -> tuple[str, ...]:
         """Names of the modules of Part A after which a feature stage ends, as timm declares."""
-        info = getattr(self.part_a, "feature_info", [])
+        info: Any = getattr(self.part_a, "feature_info", [])
         return tuple(str(stage["module"]) for stage in info)
 
     @property
@@ -202,11 +203,13 @@ class Network(nn.Module):
 
     def forward_a(self, x: Tensor) -> Tensor:
         """Return pooled features (N, D) of normalized images (N, 3, H, W)."""
-        return self.part_a(x)
+        gap: Tensor = self.part_a(x)
+        return gap
 
     def forward_b(self, gap: Tensor) -> Tensor:
         """Return logits (N, K) of pooled features (N, D)."""
-        return self.part_b(gap)
+        logits: Tensor = self.part_b(gap)
+        return logits
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (N, K) of normalized images (N, 3, H, W)."""
@@ -240,6 +243,12 @@ class Network(nn.Module):
     def features(self, x: Tensor, point: Point) -> Tensor:
         """Return the features at a point of normalized images (N, 3, H, W)."""
         return self.features_from_gap(self.forward_a(x), point)
+
+
+def _gap_size(part_a: nn.Module) -> int:
+    # num_features is before, head_hidden_size after a head such as MobileNetV3's conv_head
+    size: Any = getattr(part_a, "head_hidden_size", None) or part_a.num_features
+    return int(size)
 
 
 def _checked(point: str) -> str:

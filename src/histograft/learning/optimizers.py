@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
-from timm.optim import AdamP
+from timm.optim.adamp import AdamP
 from torch import nn
 
 from histograft.core.errors import InputError
@@ -58,7 +58,9 @@ def make_optimizer(
             parameters, lr=lr, weight_decay=weight_decay, momentum=0.9, nesterov=True
         )
     if name == "adamp":
-        return AdamP(parameters, lr=lr, weight_decay=weight_decay)
+        adamp: Any = AdamP  # timm does not annotate it
+        optimizer: torch.optim.Optimizer = adamp(parameters, lr=lr, weight_decay=weight_decay)
+        return optimizer
     raise InputError(
         f"unknown optimizer {name!r}", f"use one of {', '.join(get_args(OptimizerName))}"
     )
