@@ -1,0 +1,169 @@
+"""Confusion matrices: where the errors of a model go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, Normalize, PowerNorm
+from matplotlib.figure import Figure
+
+from histograft.core.errors import InputError
+from histograft.core.tables import require_columns
+from histograft.figures.style import (
+    INK,
+    MUTED,
+    fit_name,
+    new_figure,
+    order_models,
+    panel_name,
+    styled,
+)
+
+COLUMNS = ["dataset", "protocol", "model", "label", "truth", "predicted", "count"]
+# Above this many classes a cell has room for the percentage only, or for nothing.
+MOST_WITH_COUNTS, MOST_WITH_TEXT = 12, 24
+
+_RIGHT = (
+    LinearSegmentedColormap.from_list("right", ["#f3f7fb", "#7fa9d3", "#17508a"]),
+    Normalize(0, 1),
+)
+_WRONG = (
+    LinearSegmentedColormap.from_list("wrong", ["#f7f7f8", "#f6b78c", "#b34700"]),
+    PowerNorm(0.5, 0, 0.6, clip=True),
+)
+
+
+@styled
+def confusion_matrices(confusion: pd.DataFrame) -> Figure:
+    """Draw a matrix for each data set (rows of panels) and model (columns of panels).
+
+    Cells hold the percentage of the true class and the count (a mean over repeats). Right
+    answers are blue; errors are orange on a scale of their own, so that 2 % can be seen.
+
+    Parameters
+    ----------
+    confusion : pandas.DataFrame
+        Columns dataset, protocol, model, label, truth, predicted, count; a missing pair counts
+        as 0. Classes are drawn in their order in the column ``truth``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The picture. A class without a case has an empty grey row.
+
+    Raises
+    ------
+    InputError
+        A column is missing, or the table is empty.
+    """
+    require_columns(confusion, COLUMNS, "the confusion table")
+    if confusion.empty:
+        raise InputError("the confusion table has no row to draw")
+    models = order_models(confusion["model"])
+    panels = list(confusion.groupby(["dataset", "protocol"], sort=False))
+    orders = [_classes(panel) for _, panel in panels]
+    side = [_side_in(len(classes)) for classes in orders]
+    width = len(models) * (max(side) + 0.2) + 1.5
+    figure = new_figure(width, sum(side) + 1.2 * len(panels), layout="compressed")
+    grid = figure.subplots(len(panels), len(models), squeeze=False, height_ratios=side)
+    for axes_row, (key, panel), classes in zip(grid, panels, orders, strict=True):
+        for column, (axes, model) in enumerate(zip(axes_row, models, strict=True)):
+            table = panel[panel["model"] == model]
+            if table.empty:
+                axes.set_axis_off()
+                continue
+            _draw_matrix(axes, _matrix(table, classes), classes)
+            title = fit_name(table["label"].iloc[0], max(14, int(10 * side[0])), 2)
+            axes.set_title(f"{panel_name(*key)}\n{title}" if column == 0 else f"\n{title}")
+            if column:
+                axes.set_yticklabels([])
+            else:
+                axes.set_ylabel("truth", color=MUTED)
+            axes.set_xlabel("predicted", color=MUTED)
+    return figure
+
+
+def _side_in(n_classes: int) -> float:
+    return max(2.3, n_classes * (0.46 if n_classes <= MOST_WITH_COUNTS else 0.3))
+
+
+def _classes(panel: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys([*panel["truth"].astype(str), *panel["predicted"].astype(str)]))
+
+
+def _matrix(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
+    place = {name: i for i, name in enumerate(classes)}
+    matrix = np.zeros((len(classes), len(classes)))
+    rows = [place[name] for name in table["truth"].astype(str)]
+    columns = [place[name] for name in table["predicted"].astype(str)]
+    counts = pd.to_numeric(table["count"], errors="coerce").fillna(0).to_numpy(dtype=np.float64)
+    np.add.at(matrix, (rows, columns), counts)
+    return matrix
+
+
+def _draw_matrix(axes: Axes, counts: np.ndarray, classes: list[str]) -> None:
+    n = len(classes)
+    totals = counts.sum(axis=1)
+    shares = np.divide(
+        counts, totals[:, None], out=np.full_like(counts, np.nan), where=totals[:, None] > 0
+    )
+    diagonal = np.eye(n, dtype=bool)
+    axes.set_facecolor("#e9ebee")
+    for scale, hidden in ((_RIGHT, ~diagonal), (_WRONG, diagonal)):
+        shown = np.ma.masked_array(shares, hidden | np.isnan(shares))
+        axes.imshow(shown, cmap=scale[0], norm=scale[1], interpolation="nearest")
+    for i, j in zip(*np.nonzero(counts > 0), strict=True):
+        _write_cell(axes, (i, j), shares[i, j], counts[i, j], n)
+    lines = np.arange(n - 1) + 0.5
+    axes.set_xticks(lines, minor=True)
+    axes.set_yticks(lines, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.2)
+    axes.tick_params(which="both", length=0)
+    angle: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(n), [fit_name(name, 18) for name in classes], **angle)
+    names = [
+        f"{fit_name(name, 20)}\nn = {_count(total)}"
+        for name, total in zip(classes, totals, strict=True)
+    ]
+    axes.set_yticks(range(n), names, fontsize=8 if n <= MOST_WITH_COUNTS else 6.5)
+    axes.spines[:].set_visible(False)
+
+
+def _write_cell(
+    axes: Axes, cell: tuple[int, int], share: float, count: float, n_classes: int
+) -> None:
+    if n_classes > MOST_WITH_TEXT:
+        return
+    i, j = cell
+    colors, norm = _RIGHT if i == j else _WRONG
+    color = "white" if _luminance(colors(norm(share))) < 0.35 else INK
+    look: dict[str, Any] = {"ha": "center", "va": "center", "color": color}
+    if n_classes > MOST_WITH_COUNTS:
+        axes.text(j, i, _percent(share), fontsize=6, **look)
+        return
+    axes.text(j, i - 0.12, _percent(share), fontsize=8, **look)
+    axes.text(j, i + 0.26, _count(count), fontsize=6, **look)
+
+
+def _luminance(color: tuple[float, float, float, float]) -> float:
+    # Relative luminance of WCAG 2.1, https://www.w3.org/TR/WCAG21/#dfn-relative-luminance
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color[:3]]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _percent(share: float) -> str:
+    percent = 100 * share
+    if percent < 0.1:
+        return "<0.1"
+    return "100" if percent > 99.95 else f"{percent:.1f}"
+
+
+def _count(count: float) -> str:
+    if 0 < count < 0.05:
+        return "<0.1"
+    if count >= 100 or abs(count - round(count)) < 0.05:
+        return f"{count:,.0f}"
+    return f"{count:.1f}"
