@@ -202,19 +202,11 @@ def _text(value: Any) -> str:
 
 
 def _read_keras3_layers(file: h5py.File) -> dict[str, list[NDArray[Any]]]:
-    """Keras 3 names layers by class and counter, each class in the order of the network."""
-    order = list(keras_layer_names())
-    in_order = {
-        "separable_conv2d": [n for n in order if "sepconv" in n and not n.endswith("_bn")],
-        "conv2d": [n for n in order if "sepconv" not in n and not n.endswith("_bn")],
-        "batch_normalization": [n for n in order if n.endswith("_bn")],
-    }
-    groups = file["layers"] if "layers" in file else file["_layer_checkpoint_dependencies"]
+    """Keras 3 names groups by class and counter, and keeps the layer's name as an attribute."""
     layers = {}
-    for kind, names in in_order.items():
-        found = sorted((g for g in groups if re.sub(r"_\d+$", "", g) == kind), key=_counter)
-        found = [g for g in found if len(groups[g].get("vars", ()))]
-        for name, group in zip(names, found, strict=False):
-            arrays = groups[group]["vars"]
+    for group in file["layers"].values():
+        arrays = group["vars"]
+        if len(arrays):
+            name = _text(arrays.attrs["name"])
             layers[name] = [np.asarray(arrays[key]) for key in sorted(arrays, key=int)]
     return layers
