@@ -1,0 +1,1 @@
+"""Recipes: verbs composed into a paper."""

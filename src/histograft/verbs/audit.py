@@ -94,3 +94,40 @@ def leakage_sentences(report: dict[str, Any]) -> list[str]:
     if share is not None:
         lines.append(f"{share:.1%} of the test patches overlap a training patch")
     return lines
+
+
+def shared_between(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, int]:
+    """Count images that two patches tables share.
+
+    Parameters
+    ----------
+    first, second : pandas.DataFrame
+        Columns of `histograft.core.tables.PATCHES`.
+
+    Returns
+    -------
+    dict
+        ``exact``: source images of `second` with the same content as one of `first`;
+        ``near``: further patches of `second` whose perceptual hash is near one of `first`.
+    """
+    import numpy as np
+
+    from histograft.stats.leakage import near_duplicate_pairs
+
+    exact = second["source_sha256"].isin(set(first["source_sha256"])).to_numpy(bool)
+    hashes = np.concatenate([hash_table(first), hash_table(second)])
+    i, j, _ = near_duplicate_pairs(hashes, NEAR_DUPLICATE_BITS)
+    low, high = np.minimum(i, j), np.maximum(i, j)
+    across = (low < len(first)) & (high >= len(first))
+    near = np.zeros(len(second), dtype=bool)
+    near[high[across] - len(first)] = True
+    n_exact = int(second.loc[exact, "source_sha256"].nunique())
+    return {"exact": n_exact, "near": int((near & ~exact).sum())}
+
+
+def shared_sentence(first: str, second: str, shared: dict[str, int]) -> str:
+    """Say what two sets share."""
+    return (
+        f"{second} shares {shared['exact']} exact and {shared['near']} near duplicate image(s) "
+        f"with {first}, on which the network was tuned"
+    )

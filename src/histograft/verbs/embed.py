@@ -216,7 +216,7 @@ def _network_features(
     network: Network, patches: Artefact, table: pd.DataFrame, config: Embed
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
     from histograft.learning.embed import embed as embed_images
-    from histograft.learning.embed import random_projection_head
+    from histograft.learning.embed import project, random_projection_head
 
     images = images_of(patches, table)
     points = tuple(dict.fromkeys("gap" if p == "random" else p for p in config.points))
@@ -232,7 +232,7 @@ def _network_features(
         batch_size=config.batch_size,
         precision=config.precision,
     ):
-        yield part if head is None else part | {"random": head(part["gap"])}
+        yield part if head is None else part | {"random": project(head, part["gap"])}
 
 
 def _shortcut_extractor(patches: Artefact) -> _Extractor:

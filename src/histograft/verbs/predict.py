@@ -350,14 +350,16 @@ def _facts(
 ) -> dict[str, Any]:
     known = bool((index["group_source"] != "image").any())
     several = bool(index["group"].duplicated().any())
+    kept = index["label"].isin(classes)
     return {
         "dataset": data.name,
         "target": config.target,
         "models": list(data.models),
         "classes": list(classes),
         "probe": config.probe,
-        "n_units": len(index),
-        "n_groups": int(index["group"].nunique()),
+        "n_units": int(kept.sum()),
+        "n_groups": int(index.loc[kept, "group"].nunique()),
+        "largest_class": float(index.loc[kept, "label"].value_counts(normalize=True).iloc[0]),
         "ci_unit": "group" if known else "image" if several else "patch",
         "no_groups": not config.groups,
     }

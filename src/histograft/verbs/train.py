@@ -261,7 +261,8 @@ def _fit(
 ) -> Artefact:
     import pandas as pd
 
-    from histograft.learning.loop import RunOptions, fit
+    from histograft.learning.loop import fit
+    from histograft.learning.regime import RunOptions
 
     rows = {split: table[table["split"] == split] for split in ("train", "val")}
     if rows["train"].empty:
@@ -278,8 +279,11 @@ def _fit(
 
         def on_step(epoch: int, step: int, n_steps: int, loss: float, rate: float) -> None:
             nonlocal done
-            now = epoch * n_steps + step + 1
-            note = f"epoch {epoch + 1}/{regime.epochs}, loss {loss:.3f}, {rate:.0f} patches/s"
+            if epoch == 0:  # Part A is frozen: its outputs are computed once
+                task.advance(0, f"pooled features {step}/{n_steps}, {rate:.0f} patches/s")
+                return
+            now = (epoch - 1) * n_steps + step
+            note = f"epoch {epoch}/{regime.epochs}, loss {loss:.3f}, {rate:.0f} patches/s"
             task.advance(now - done, note)
             done = now
 
@@ -307,7 +311,7 @@ def _fit(
 
 
 def _regime(config: Train, step: str) -> Any:
-    from histograft.learning.loop import Regime
+    from histograft.learning.regime import Regime
 
     head = step == "head"
     return Regime(

@@ -1,0 +1,132 @@
+"""The command ``histograft``: parses, calls, prints."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+import histograft
+from histograft.cli.layers import ConfigLayers
+from histograft.cli.terminal import STDERR, STDOUT, TerminalReporter, print_error, print_table
+from histograft.core.errors import HistograftError
+from histograft.recipes import demo, ftx
+from histograft.verbs import compare, draw, embed, predict, standardize, train
+
+INTERRUPTED = 130
+
+app = App(
+    name="histograft",
+    help="Transfer learning in computational pathology: bring images to one physical scale, tune "
+    "networks, embed, predict, and say with honest statistics whether it helped.\n\n"
+    "Start with `histograft demo --out demo`. Every command resumes where it was interrupted.",
+    version=histograft.__version__,
+    help_format="markdown",
+)
+run = App(name="run", help="Recipes: a whole paper on your own data in one command.")
+app.command(run)
+
+
+def _command(module: ModuleType, cls: type[Any], work: Callable[..., Any]) -> Callable[..., None]:
+    """Make the command of a verb or recipe from its configuration and its function."""
+
+    def command(config: Any, *, preset: Any = None, config_file: Any = None) -> None:
+        del preset, config_file  # read by ConfigLayers
+        done = work(config, TerminalReporter())
+        STDOUT.print(str(done if isinstance(done, Path) else done.path))
+
+    names = tuple(sorted(module.PRESETS))
+    command.__annotations__ = {
+        "config": Annotated[cls, Parameter(name="*")],
+        "preset": Annotated[
+            Literal[names] | None,  # type: ignore[valid-type]
+            Parameter(help="Named set of values; flags and --config beat it."),
+        ],
+        "config_file": Annotated[
+            Path | None, Parameter(name="--config", help="TOML file with the same options.")
+        ],
+        "return": None,
+    }
+    command.__doc__ = str(cls.__doc__).split("\n\n    Attributes")[0]
+    return command
+
+
+_COMMANDS: dict[tuple[str, ...], tuple[ModuleType, type[Any], Callable[..., Any]]] = {
+    ("standardize",): (standardize, standardize.Standardize, standardize.standardize),
+    ("train",): (train, train.Train, train.train),
+    ("embed",): (embed, embed.Embed, embed.embed),
+    ("predict",): (predict, predict.Predict, predict.predict),
+    ("compare",): (compare, compare.Compare, compare.compare),
+    ("draw",): (draw, draw.Draw, draw.draw),
+    ("demo",): (demo, demo.Demo, demo.demo),
+    ("run", "ftx"): (ftx, ftx.Ftx, ftx.ftx),
+}
+for _path, (_module, _cls, _work) in _COMMANDS.items():
+    (run if _path[0] == "run" else app).command(_command(_module, _cls, _work), name=_path[-1])
+app.config = (ConfigLayers({path: (m[1], m[0].PRESETS) for path, m in _COMMANDS.items()}),)
+
+
+@app.command
+def verify(path: Path) -> int:
+    """Re-hash every artefact at or below PATH and say exactly what is wrong.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of an artefact, or one that holds several.
+    """
+    from histograft.core.verify import verify as verify_artefacts
+
+    results = verify_artefacts(path)
+    rows = [
+        [str(r.path), r.kind or "?", str(r.n_files), f"{r.n_bytes:,}", _state(len(r.findings))]
+        for r in results
+    ]
+    print_table("artefacts", ["path", "kind", "files", "bytes", "state"], rows)
+    findings = [finding for result in results for finding in result.findings]
+    for finding in findings:
+        where = finding.artefact / finding.file
+        STDERR.print(f"[bold red]{finding.problem}[/bold red]: {where} ({finding.detail})")
+    return 1 if findings else 0
+
+
+def _state(n_findings: int) -> str:
+    return "whole" if n_findings == 0 else f"{n_findings} finding(s)"
+
+
+@app.command
+def catalogue(name: str | None = None) -> None:
+    """List the public data sets that are known, or print one of them.
+
+    Parameters
+    ----------
+    name : str
+        A data set, such as NCT-CRC-HE-100K.
+    """
+    from histograft.cli.catalogue import print_catalogue, print_entry
+
+    if name is None:
+        print_catalogue()
+    else:
+        print_entry(name)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code.
+
+    0: done; 1: an error that the message explains; 2: the command was not understood; 130:
+    interrupted.
+    """
+    try:
+        result = app(arguments, result_action="return_value")
+    except HistograftError as error:
+        print_error(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        STDERR.print("interrupted; run the same command again to go on from here")
+        sys.exit(INTERRUPTED)
+    sys.exit(result if isinstance(result, int) else 0)

@@ -1,0 +1,65 @@
+"""Where the value of an option comes from: a flag beats --config, which beats --preset."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, ArgumentCollection, Token
+
+from histograft.core.configuration import check_keys, preset_values
+from histograft.core.errors import InputError
+
+
+class ConfigLayers:
+    """Fills the options that were not given as flags; a cyclopts ``config`` callable.
+
+    Parameters
+    ----------
+    commands : mapping
+        Command path (such as ``("run", "ftx")``) to its configuration class and its presets.
+    """
+
+    def __init__(
+        self, commands: Mapping[tuple[str, ...], tuple[type[Any], Mapping[str, Mapping[str, Any]]]]
+    ) -> None:
+        self._commands = commands
+
+    def __call__(self, app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        """Give tokens to arguments that have none."""
+        del app
+        if commands not in self._commands:
+            return
+        cls, presets = self._commands[commands]
+        by_name = {str(a.name).removeprefix("--").replace("-", "_"): a for a in arguments}
+        values = preset_values(presets, _given(by_name.get("preset")))
+        source = dict.fromkeys(values, "--preset")
+        if file := _given(by_name.get("config")):
+            stated = read_toml(Path(file))
+            check_keys(cls, stated, file)
+            values |= stated
+            source |= dict.fromkeys(stated, file)
+        for name, value in values.items():
+            argument = by_name[name]
+            if argument.has_tokens:
+                continue
+            for index, item in enumerate(value if isinstance(value, (list, tuple)) else [value]):
+                text = str(item).lower() if isinstance(item, bool) else str(item)
+                argument.append(Token(keyword=name, value=text, source=source[name], index=index))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file of options; dashes in keys count as underscores."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise InputError(f"--config {path} does not exist") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"--config {path} is not TOML: {error}") from error
+    return {key.replace("-", "_"): value for key, value in values.items()}
+
+
+def _given(argument: Any) -> str | None:
+    return argument.tokens[0].value if argument is not None and argument.tokens else None
