@@ -13,7 +13,7 @@ from histograft.core.configuration import Role, fields_with_role
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.core.seeds import child_seed, generator
-from histograft.verbs.compare import (
+from histograft.verbs.comparison import (
     COMPARISONS_TABLE,
     CONFUSION_TABLE,
     REPEATS_TABLE,

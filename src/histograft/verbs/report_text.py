@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from histograft.verbs.compare import SHORTCUT_PREFIX, SIGNIFICANT
+from histograft.verbs.compare import SIGNIFICANT
+from histograft.verbs.comparison import SHORTCUT_PREFIX
 
 if TYPE_CHECKING:
     import pandas as pd
