@@ -88,7 +88,7 @@ def accuracy_boxes(
     n_rows = math.ceil(len(panels) / n_columns)
     most = max(panel["model"].nunique() for _, panel in panels)
     height = n_rows * (0.36 * most + 0.95) + 0.5
-    figure = new_figure(9.6 if n_columns > 1 else 6.2, height)
+    figure = new_figure(9.6 if n_columns > 1 else 5.8, height)
     grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel().tolist()
     for axes, (key, panel) in zip(grid, panels, strict=False):
         rows = {name: _of(table, key) for name, table in (("r", repeats), ("s", results))}
@@ -146,7 +146,9 @@ def _sizes(results: pd.DataFrame) -> str:
     if counts.empty:
         return ""
     n_units, n_groups = int(counts["n_units"].iloc[0]), int(counts["n_groups"].iloc[0])
-    return f" · {n_units:,} patches, {n_groups:,} groups"
+    if set(counts["ci_unit"]) == {"patch"}:
+        return f" · {n_units:,} patches, groups unknown"
+    return f" · {n_units:,} patches in {n_groups:,} groups"
 
 
 def _draw_chance(axes: Axes, chance: float | None) -> None:

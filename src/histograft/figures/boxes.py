@@ -111,14 +111,23 @@ def _draw_box(
     box.set(facecolor=style.face, edgecolor=style.edge, hatch=style.hatch)
     axes.add_patch(box)
     median = [y - thickness / 2, y + thickness / 2]
-    axes.plot([stats["med"]] * 2, median, zorder=4, color=style.edge, linewidth=2)
+    axes.plot([stats["med"]] * 2, median, zorder=4, color=style.edge, linewidth=1.7)
     fliers = stats["fliers"]
     axes.plot(fliers, np.full(len(fliers), y), ".", color=style.edge, markersize=3, zorder=2)
 
 
 def _draw_interval(axes: Axes, row: Row, y: float, style: ModelStyle) -> None:
     if math.isfinite(row.low) and math.isfinite(row.high):
-        axes.plot([row.low, row.high], [y, y], color=INK, linewidth=1.3, zorder=4)
+        # With bars at its ends, an interval shorter than the diamond is still seen.
+        axes.plot(
+            [row.low, row.high],
+            [y, y],
+            color=INK,
+            linewidth=1.3,
+            zorder=4,
+            marker="|",
+            markersize=7,
+        )
     axes.plot([row.point], [y], "D", markersize=4.5, zorder=5, color=style.edge)
     axes.lines[-1].set(markeredgecolor="white", markeredgewidth=0.7)
 

@@ -25,6 +25,9 @@ from histograft.figures.style import (
 COLUMNS = ["dataset", "protocol", "model", "label", "truth", "predicted", "count"]
 # Above this many classes a cell has room for the percentage only, or for nothing.
 MOST_WITH_COUNTS, MOST_WITH_TEXT = 12, 24
+# Margins in inches. They are set by hand: the automatic layouts give all matrices one size,
+# and then two classes fill a page or nine are too small to read.
+LEFT_IN, GAP_IN, TOP_IN = 1.65, 0.3, 0.62
 
 _RIGHT = (
     LinearSegmentedColormap.from_list("right", ["#f3f7fb", "#7fa9d3", "#17508a"]),
@@ -65,29 +68,37 @@ def confusion_matrices(confusion: pd.DataFrame) -> Figure:
     models = order_models(confusion["model"])
     panels = list(confusion.groupby(["dataset", "protocol"], sort=False))
     orders = [_classes(panel) for _, panel in panels]
-    side = [_side_in(len(classes)) for classes in orders]
-    width = len(models) * (max(side) + 0.2) + 1.5
-    figure = new_figure(width, sum(side) + 1.2 * len(panels), layout="compressed")
-    grid = figure.subplots(len(panels), len(models), squeeze=False, height_ratios=side)
-    for axes_row, (key, panel), classes in zip(grid, panels, orders, strict=True):
-        for column, (axes, model) in enumerate(zip(axes_row, models, strict=True)):
+    sides = [_side_in(len(classes)) for classes in orders]
+    width = LEFT_IN + len(models) * (max(sides) + GAP_IN)
+    bottoms = [_bottom_in(classes) for classes in orders]
+    height = sum(sides) + sum(bottoms) + len(panels) * TOP_IN
+    figure = new_figure(width, height, layout=None)
+    top = height
+    for (key, panel), classes, side, bottom in zip(panels, orders, sides, bottoms, strict=True):
+        top -= TOP_IN + side
+        figure.text(0.1 / width, (top + side + 0.36) / height, panel_name(*key), weight="bold")
+        shown = [model for model in models if (panel["model"] == model).any()]
+        for column, model in enumerate(shown):
+            left = LEFT_IN + column * (side + GAP_IN)
+            place = (left / width, top / height, side / width, side / height)
             table = panel[panel["model"] == model]
-            if table.empty:
-                axes.set_axis_off()
-                continue
+            axes = figure.add_axes(place)
             _draw_matrix(axes, _matrix(table, classes), classes)
-            title = fit_name(table["label"].iloc[0], max(14, int(10 * side[0])), 2)
-            axes.set_title(f"{panel_name(*key)}\n{title}" if column == 0 else f"\n{title}")
+            title = fit_name(table["label"].iloc[0], int(13 * side), 2)
+            axes.set_title(title, fontsize=9, fontweight="normal")
             if column:
                 axes.set_yticklabels([])
-            else:
-                axes.set_ylabel("truth", color=MUTED)
-            axes.set_xlabel("predicted", color=MUTED)
+        top -= bottom
     return figure
 
 
 def _side_in(n_classes: int) -> float:
-    return max(2.3, n_classes * (0.46 if n_classes <= MOST_WITH_COUNTS else 0.3))
+    return max(1.8, n_classes * (0.42 if n_classes <= MOST_WITH_COUNTS else 0.28))
+
+
+def _bottom_in(classes: list[str]) -> float:
+    longest = max(len(line) for name in classes for line in fit_name(name, 18).split("\n"))
+    return 0.6 + 0.052 * longest
 
 
 def _classes(panel: pd.DataFrame) -> list[str]:
@@ -129,6 +140,7 @@ def _draw_matrix(axes: Axes, counts: np.ndarray, classes: list[str]) -> None:
         for name, total in zip(classes, totals, strict=True)
     ]
     axes.set_yticks(range(n), names, fontsize=8 if n <= MOST_WITH_COUNTS else 6.5)
+    axes.set_xlabel("predicted", color=MUTED, labelpad=2)
     axes.spines[:].set_visible(False)
 
 

@@ -59,7 +59,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
         for column, (axes, step) in enumerate(zip(axes_row, steps, strict=True)):
             _draw_curves(axes, history[history["step"] == step], quantity)
             if quantity == rows[0]:
-                axes.set_title(f"step {fit_name(step, 30, 1)}")
+                axes.set_title(f"step: {fit_name(step, 30, 1)}")
             if quantity == rows[-1]:
                 axes.set_xlabel("epoch")
             if column == 0:

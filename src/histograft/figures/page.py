@@ -22,6 +22,8 @@ from histograft.figures.style import DPI
 CSS_PX_PER_IN = 96
 # A picture may shrink to this share of its size on a narrow screen, then it scrolls.
 SMALLEST_SHARE = 0.62
+# Cells up to this many letters are not broken into lines.
+SHORT_CELL = 28
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,10 @@ def _table_cells(table: Table) -> dict[str, Any]:
             for c in columns
         ],
         "rows": [
-            {"cells": cells, "starts": i > 0 and cells[0] != first[i - 1]}
+            {
+                "cells": [{"text": cell, "short": len(cell) <= SHORT_CELL} for cell in cells],
+                "starts": i > 0 and cells[0] != first[i - 1],
+            }
             for i, cells in enumerate(zip(*texts, strict=True))
         ],
         "grouped": len(set(first)) < len(first),

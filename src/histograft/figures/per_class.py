@@ -67,7 +67,8 @@ def class_boxes(
     if both.empty:
         raise InputError(f"no {measure} of {', '.join(models) or 'no model'} to draw")
     panels = list(both.groupby(["dataset", "protocol"], sort=False))
-    heights = [_n_lines(panel) * 0.24 + 0.75 for _, panel in panels]
+    line_in = 0.18 if results is None else 0.25
+    heights = [_n_lines(panel) * line_in + 0.8 for _, panel in panels]
     figure = new_figure(6.8, sum(heights) + 0.7)
     grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights).ravel()
     for axes, (key, panel) in zip(grid, panels, strict=True):

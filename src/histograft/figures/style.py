@@ -121,7 +121,7 @@ def new_figure(
     width_in: float,
     height_in: float,
     *,
-    layout: Literal["constrained", "compressed"] = "constrained",
+    layout: Literal["constrained"] | None = "constrained",
 ) -> Figure:
     """Return an empty figure on the Agg canvas, without pyplot.
 
@@ -129,8 +129,8 @@ def new_figure(
     ----------
     width_in, height_in : float
         Size in inches, above 0.
-    layout : {"constrained", "compressed"}
-        Both make room for long names; "compressed" also moves panels of a fixed shape together.
+    layout : {"constrained"} or None
+        "constrained" makes room for long names, None leaves all places to the caller.
 
     Returns
     -------
@@ -142,8 +142,10 @@ def new_figure(
     >>> new_figure(4, 3).get_size_inches().tolist()
     [4.0, 3.0]
     """
-    figure = Figure(figsize=(width_in, height_in), layout=layout)
+    figure = Figure(figsize=(width_in, height_in))
     FigureCanvasAgg(figure)
+    if layout is not None:
+        figure.set_layout_engine(layout, h_pad=0.07, w_pad=0.05)
     return figure
 
 

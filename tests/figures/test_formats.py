@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from histograft.figures.formats import format_column, format_number, format_p
+
+
+def parse(text: str) -> float:
+    return float(text.replace("−", "-").replace(",", ""))
+
+
+@given(st.floats(-1e9, 1e9, allow_nan=False))
+def test_three_digits_are_kept(value: float):
+    assert math.isclose(parse(format_number(value)), value, rel_tol=0.00501, abs_tol=0)
+
+
+@given(st.floats(0, 1))
+def test_a_p_value_never_reads_as_zero(p: float):
+    text = format_p(p)
+    assert text == "<0.001" if p < 0.001 else parse(text) > 0
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.00099999, "<0.001"),
+        (0.001, "0.001"),
+        (0.0499, "0.050"),
+        (math.nan, "–"),
+        (0.0996, "0.10"),
+    ],
+)
+def test_p_values(p: float, text: str):
+    assert format_p(p) == text
+
+
+def test_odd_cells():
+    cells = pd.Series([np.float64(1.5), None, pd.NA, np.nan, np.bool_(True), "<b>", pd.NaT])
+    assert format_column(cells) == ["1.50", "–", "–", "–", "yes", "<b>", "–"]
+    assert format_column(pd.Series([np.inf, -np.inf])) == ["∞", "−∞"]
+    assert format_column(pd.Series([12, None], dtype="Int64")) == ["12", "–"]
+    assert format_column(pd.Series([0, 1], dtype="int64"), p=True) == ["<0.001", "1.00"]
