@@ -26,6 +26,8 @@ app = App(
     "Start with `histograft demo --out demo`. Every command resumes where it was interrupted.",
     version=histograft.__version__,
     help_format="markdown",
+    # "--evaluate A B C" takes all three; only switches have a "--no-" form.
+    default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
 )
 run = App(name="run", help="Recipes: a whole paper on your own data in one command.")
 app.command(run)

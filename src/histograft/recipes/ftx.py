@@ -170,7 +170,7 @@ def ftx(config: Ftx, reporter: Reporter = SILENT) -> Path:
         A step cannot be done; the message says which and why.
     """
     names = _names([config.finetune, *config.evaluate])
-    recipe = Recipe(reporter)
+    recipe = Recipe(config.out, reporter)
     patches = {name: _patches(path, name, config, recipe) for path, name in names.items()}
     tuned_name = names[config.finetune.resolve()]
     evaluated = [names[path.resolve()] for path in config.evaluate]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from histograft.core.artefact import Artefact, is_artefact, open_artefact
+from histograft.core.artefact import Artefact
 from histograft.core.reporter import Reporter
 
 
@@ -17,32 +17,48 @@ class Recipe:
 
     Parameters
     ----------
+    folder : pathlib.Path
+        Folder of the run.
     reporter : Reporter
         Whom to tell.
 
     Attributes
     ----------
     commands : list of str
-        The command of each step, in order; each can be run by itself.
+        The command of each step, in order, to be run in the folder of the run.
     """
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, folder: Path, reporter: Reporter) -> None:
+        self.folder = folder.resolve()
         self.reporter = reporter
         self.commands: list[str] = []
 
     def run(self, work: Callable[[Any, Reporter], Artefact], config: Any) -> Artefact:
         """Run a verb; one whose artefact is finished returns at once."""
-        self.commands.append(command_line(work.__name__, config))
+        self.commands.append(command_line(work.__name__, config, self.folder))
         return work(config, self.reporter)
 
 
-def command_line(verb: str, config: Any) -> str:
+def command_line(verb: str, config: Any, folder: Path) -> str:
     """Write a verb's configuration as a command, without fields at their defaults.
+
+    Paths inside the run's folder are written relative to it; of others only the last part is
+    written, because reports travel and must not tell where a user keeps what.
+
+    Parameters
+    ----------
+    verb : str
+        Name of the verb.
+    config : dataclass
+        Its configuration.
+    folder : pathlib.Path
+        Folder of the run.
 
     Examples
     --------
     >>> from histograft.verbs.compare import Compare
-    >>> command_line("compare", Compare(predictions=(Path("a"), Path("b")), out=Path("c")))
+    >>> compare = Compare(predictions=(Path("run/a"), Path("elsewhere/b")), out=Path("run/c"))
+    >>> command_line("compare", compare, Path("run"))
     'histograft compare --predictions a b --out c'
     """
     words = ["histograft", verb]
@@ -53,13 +69,16 @@ def command_line(verb: str, config: Any) -> str:
         flag = "--" + field.name.replace("_", "-")
         if isinstance(value, bool):
             words.append(flag if value else flag.replace("--", "--no-", 1))
-        elif isinstance(value, tuple):
-            words += [flag, *map(str, value)]
         else:
-            words += [flag, str(value)]
+            values = value if isinstance(value, tuple) else (value,)
+            words += [flag, *(_shown(v, folder) for v in values)]
     return shlex.join(words)
 
 
-def finished(path: Path) -> Artefact | None:
-    """Return the artefact in a folder, None where there is none."""
-    return open_artefact(path) if is_artefact(path) else None
+def _shown(value: Any, folder: Path) -> str:
+    if isinstance(value, str) and "/" in value and Path(value).exists():
+        value = Path(value)
+    if not isinstance(value, Path):
+        return str(value)
+    whole, base = value.resolve(), folder.resolve()
+    return str(whole.relative_to(base)) if whole.is_relative_to(base) else whole.name
