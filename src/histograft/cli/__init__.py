@@ -45,7 +45,7 @@ def _command(module: ModuleType, cls: type[Any], work: Callable[..., Any]) -> Ca
     command.__annotations__ = {
         "config": Annotated[cls, Parameter(name="*")],
         "preset": Annotated[
-            Literal[names] | None,  # type: ignore[valid-type]
+            Literal[names] | None,
             Parameter(help="Named set of values; flags and --config beat it."),
         ],
         "config_file": Annotated[

@@ -237,7 +237,7 @@ def _patches(path: Path, name: str, config: Ftx, recipe: Recipe) -> Artefact:
     only_tuned = path == config.finetune.resolve() and path not in [
         other.resolve() for other in config.evaluate
     ]
-    shares = {"val_fraction": 0.0, "test_fraction": 0.0} if only_tuned else {}
+    shares: dict[str, Any] = {"val_fraction": 0.0, "test_fraction": 0.0} if only_tuned else {}
     return recipe.run(
         standardize,
         Standardize(

@@ -120,7 +120,7 @@ def compare(config: Compare, reporter: Reporter = SILENT) -> Artefact:
     if isinstance(draft, Artefact):
         reporter.note(f"the comparison is there already ({draft.path})")
         return draft
-    pairs = [tuple(text.split(":", 1)) for text in config.pairs]
+    pairs = [(a, b) for a, _, b in (text.partition(":") for text in config.pairs)]
     labels = LABELS | dict(text.split("=", 1) for text in config.labels)
     with draft, reporter.task("bootstrap intervals and paired tests", len(artefacts)) as task:
         parts: dict[str, list[pd.DataFrame]] = {}

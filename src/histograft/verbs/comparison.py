@@ -229,14 +229,16 @@ class Comparison:
         """Confusion matrices, (M, R, K, K)."""
         from histograft.stats.metrics import confusion
 
-        return confusion(self.truth, self.predicted, len(self.classes))
+        counts: NDArray[np.int64] = confusion(self.truth, self.predicted, len(self.classes))
+        return counts
 
     @cached_property
     def _values(self) -> dict[str, NDArray[np.float64]]:
         """Each metric for each model and repeat, (M, R)."""
         from histograft.stats.metrics import evaluate
 
-        return evaluate(self._counts, self.classes)
+        values: dict[str, NDArray[np.float64]] = evaluate(self._counts, self.classes)
+        return values
 
     def _repeats(self) -> Iterator[dict[str, Any]]:
         for metric, values in self._values.items():

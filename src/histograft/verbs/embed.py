@@ -157,11 +157,12 @@ class _Extractor:
 
 
 def _network(config: Embed, reporter: Reporter) -> _Extractor:
+    resolved: dict[str, Any] = {}
     if config.network is not None:
         artefact = open_artefact(config.network, "network")
         network, record = load_network(artefact), artefact.as_input("network")
         seen = tuned_on(artefact) if TUNED_ON in artefact.files else set()
-        name, resolved = artefact.path.resolve().name, {}
+        name = artefact.path.resolve().name
     else:
         network, record, resolved = _untuned(config, reporter)
         seen, name = set(), str(config.arch)
@@ -206,7 +207,7 @@ def _untuned(config: Embed, reporter: Reporter) -> tuple[Network, Input, dict[st
         mean=mean or (0.5, 0.5, 0.5),
         std=std or (0.5, 0.5, 0.5),
     )
-    resolved = {"arch": start.architecture, "arch_kwargs": start.kwargs}
+    resolved: dict[str, Any] = {"arch": start.architecture, "arch_kwargs": start.kwargs}
     resolved |= {"mean": list(spec.mean), "std": list(spec.std)}
     network = build_network(spec, "random" if opened is None else opened, seed=config.seed)
     return network.eval(), start.record, resolved
@@ -281,7 +282,8 @@ def _embed_all(
                     parts[model].append(values)
                 task.advance(len(next(iter(part.values()))))
             with written_atomically(block) as path:
-                np.savez(path, **{m: np.concatenate(v) for m, v in parts.items()})
+                arrays: Any = {model: np.concatenate(v) for model, v in parts.items()}
+                np.savez(path, **arrays)
     side = int(images_of(patches, table.head(1)).image(0).shape[0])
     attributes = extractor.attributes | {
         "name": patches.facts["dataset"],

@@ -165,7 +165,10 @@ class ReportText:
         if rows.empty:
             return []
         best = rows.loc[rows.groupby(["dataset", "protocol"])["value"].idxmax()]
-        parts = [f"{r.dataset} {100 * r.value:.0f} % ({r.label})" for r in best.itertuples()]
+        parts = [
+            f"{row['dataset']} {100 * row['value']:.0f} % ({row['label']})"
+            for row in best.to_dict("records")
+        ]
         return [
             "Best shortcut baseline, without any network: " + "; ".join(dict.fromkeys(parts)) + "."
         ]

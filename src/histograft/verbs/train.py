@@ -13,6 +13,7 @@ from histograft.core.reporter import SILENT, Reporter
 from histograft.core.seeds import child_seed
 from histograft.verbs.networks import (
     TUNED_ON,
+    WEIGHTS,
     Start,
     find_start,
     group_key,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 VERSION = 1
 HISTORY = "history.csv"
 STEP_1 = "step1"
+Step = Literal["head", "body", "all"]
 TITLES = {
     "head": "tuning Part B, Part A frozen",
     "body": "tuning Part A, Part B frozen",
@@ -172,7 +174,7 @@ def train(config: Train, reporter: Reporter = SILENT) -> Artefact:
             first = train(replace(config, tune="head", out=draft.path / STEP_1), reporter)
             start = find_start(str(first.path), None)
         table = load_patches(patches)
-        network = _build(config, start, patches, table)
+        network = _build(config, start, patches, table, reporter)
         return _fit(config, network, patches, table, draft, reporter)
 
 
@@ -194,26 +196,23 @@ def _settings(config: Train, start: Start) -> dict[str, Any]:
     return settings
 
 
-def _build(config: Train, start: Start, patches: Artefact, table: pd.DataFrame) -> Network:
+def _build(
+    config: Train, start: Start, patches: Artefact, table: pd.DataFrame, reporter: Reporter
+) -> Network:
     from histograft.learning.network import NetworkSpec
-    from histograft.learning.weights import build_network
+    from histograft.learning.weights import build_network, open_weights
 
     facts = patches.facts
     classes = tuple(facts["classes"])
+    opened = start.opened
     if start.artefact is not None:
         network = load_network(start.artefact)
-        if network.spec.classes != classes:
-            raise InputError(
-                f"{start.artefact.path} knows the classes {', '.join(network.spec.classes)}, "
-                f"the patches have {', '.join(classes)}",
-                "tune on patches with the same classes, or start from its weights file: "
-                f"--init {start.artefact.path}/network.safetensors gives it a new Part B",
-            )
-        return network
-    if start.opened is not None:
-        mean, std = start.opened.mean, start.opened.std
-    else:
-        mean, std = config.mean, config.std
+        if network.spec.classes == classes and network.spec.task == facts["task"]:
+            return network
+        reporter.note(f"the classes are not those of {start.artefact.path}: Part B is new")
+        opened = open_weights(start.artefact.file(WEIGHTS))
+    mean: tuple[float, ...] | None = config.mean if opened is None else opened.mean
+    std: tuple[float, ...] | None = config.std if opened is None else opened.std
     if mean is None or std is None:
         mean, std = _channel_statistics(patches, table)
     first = images_of(patches, table.head(1)).image(0)
@@ -267,11 +266,10 @@ def _fit(
     rows = {split: table[table["split"] == split] for split in ("train", "val")}
     if rows["train"].empty:
         raise InputError(f"{patches.path} has no training rows", "standardize it with splits")
-    data = {
-        split: (images_of(patches, part), _label_array(part, network.spec)) if len(part) else None
-        for split, part in rows.items()
-    }
-    step = "body" if config.tune == "two-step" else config.tune
+    train_part, val_part = (
+        (images_of(patches, part), _label_array(part, network.spec)) for part in rows.values()
+    )
+    step: Step = "body" if config.tune == "two-step" else config.tune
     regime = _regime(config, step)
     n_steps = _n_steps(len(rows["train"]), config.batch_size)
     with reporter.task(TITLES[step], regime.epochs * n_steps) as task:
@@ -289,8 +287,8 @@ def _fit(
 
         result = fit(
             network,
-            *data["train"],
-            *(data["val"] or (None, None)),
+            *train_part,
+            *(val_part if len(rows["val"]) else (None, None)),
             regime=regime,
             run=RunOptions(device=config.device, checkpoint_dir=draft.work, on_step=on_step),
         )
@@ -310,7 +308,7 @@ def _fit(
     return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
 
 
-def _regime(config: Train, step: str) -> Any:
+def _regime(config: Train, step: Step) -> Any:
     from histograft.learning.regime import Regime
 
     head = step == "head"
