@@ -200,7 +200,8 @@ class Comparison:
         right = (self.predicted == self.truth).astype(np.float64)
         k = int(self.folds.max()) + 1
         in_fold = self.folds[:, None, :] == np.arange(k)[:, None]
-        return ((right[a] - right[b])[:, None, :] * in_fold).sum(2) / in_fold.sum(2)
+        differences: NDArray[np.float64] = (right[a] - right[b])[:, None, :] * in_fold
+        return np.asarray(differences.sum(2) / in_fold.sum(2))
 
     def _comparisons(
         self, baseline: str, pairs: Sequence[tuple[str, str]], *, plain_t: bool

@@ -266,18 +266,19 @@ def _jobs(table: pd.DataFrame, config: Standardize, source: Source, out: Path) -
         max_image_px=config.max_image_px,
     )
     folders = _class_folders(table["label"].unique())
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return [
         ImageJob(
-            path=source.root / row.file,
-            mask_path=None if row.mask is None else source.root / row.mask,
-            name=f"{source.name}/{row.file}",
-            stem=f"{_plain(Path(row.file).stem)}-{short_hash(row.file)}",
-            folder=f"images/{folders[row.label]}",
+            path=source.root / row["file"],
+            mask_path=None if row["mask"] is None else source.root / row["mask"],
+            name=f"{source.name}/{row['file']}",
+            stem=f"{_plain(Path(row['file']).stem)}-{short_hash(row['file'])}",
+            folder=f"images/{folders[row['label']]}",
             out=out,
-            native_mpp=row.mpp,
+            native_mpp=row["mpp"],
             rules=rules,
         )
-        for row in table.astype(object).where(table.notna(), None).itertuples()
+        for row in rows
     ]
 
 
@@ -372,23 +373,23 @@ def _unusable_images(unusable: pd.DataFrame, n_images: int, log: Path) -> InputE
 def _facts(
     patches: pd.DataFrame, rejects: pd.DataFrame, table: pd.DataFrame, report: dict[str, Any]
 ) -> dict[str, Any]:
-    labels = patches["label"].str.split("|")
+    labels = [label.split("|") for label in patches["label"]]
     classes = sorted({label for parts in labels for label in parts})
-    counts = patches.groupby(["split", "label"]).size()
+    counts = {
+        split: {str(k): int(v) for k, v in rows["label"].value_counts(sort=False).items()}
+        for split in SPLITS
+        if len(rows := patches[patches["split"] == split])
+    }
     return {
         "dataset": table.attrs["name"],
         "origin": table.attrs["origin"],
-        "task": "multilabel" if (labels.str.len() > 1).any() else "multiclass",
+        "task": "multilabel" if max(map(len, labels)) > 1 else "multiclass",
         "classes": classes,
         "n_images": len(table),
         "n_patches": len(patches),
         "n_groups": int(patches["group"].nunique()),
         "groups_known": bool((patches["group_source"] != "image").all()),
-        "counts": {
-            split: {str(k): int(v) for k, v in counts[split].items()}
-            for split in SPLITS
-            if split in counts.index.get_level_values(0)
-        },
+        "counts": counts,
         "split_source": sorted(patches["split_source"].unique()),
         "mpp_native": sorted({float(m) for m in patches["mpp_native"].dropna()}),
         "n_mpp_unknown": int((patches["mpp_source"] == "unknown").sum()),
