@@ -52,6 +52,9 @@ def test_boxes_span_the_quartiles_and_diamonds_the_estimate(repeats, results):
     expected = results.query("dataset == 'colon' and metric == 'accuracy'")["value"]
     assert [float(line.get_xdata()[0]) for line in points] == pytest.approx(expected.tolist())
     assert "1,500 patches in 40 groups" in axes.get_xlabel()
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "split noise, not a CI" in legend[0]
+    assert "resampling groups" in legend[1]
 
 
 def test_one_panel_for_each_data_set_with_its_protocol(repeats, results):
@@ -77,6 +80,8 @@ def test_constant_repeats_draw_a_line(repeats, results):
 def test_a_single_test_has_an_estimate_and_no_box(repeats, results):
     figure = accuracy_boxes(repeats.iloc[:0], results)
     assert not [patch for axes in figure.axes for patch in axes.patches]
+    (legend,) = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "95 % interval from resampling groups" in legend
     draws(figure)
 
 

@@ -77,7 +77,7 @@ def accuracy_boxes(
     images through a fine-tuning ImageNet model. J Pathol Inform 2022, Fig. 2;
     doi:10.1016/j.jpi.2022.100115.
     """
-    require_columns(repeats, [*KEYS, "metric", "value"], "the repeats table")
+    require_columns(repeats, [*KEYS, "repeat", "metric", "value"], "the repeats table")
     require_columns(results, [*KEYS, "metric", *_RESULT_COLUMNS], "the results table")
     repeats, results = (_select(table, metric, models) for table in (repeats, results))
     both = pd.concat([results[KEYS], repeats[KEYS]]).drop_duplicates()
@@ -97,7 +97,8 @@ def accuracy_boxes(
         _draw_chance(axes, (chance or {}).get(str(key[0])))
     hide_unused(grid[len(panels) :])
     figure.legend(
-        handles=boxes.legend_handles(boxes.interval_legend(results)), loc="outside lower left"
+        handles=boxes.legend_handles(repeats, boxes.interval_legend(results)),
+        loc="outside lower left",
     )
     return figure
 
@@ -147,7 +148,7 @@ def _sizes(results: pd.DataFrame) -> str:
         return ""
     n_units, n_groups = int(counts["n_units"].iloc[0]), int(counts["n_groups"].iloc[0])
     if set(counts["ci_unit"]) == {"patch"}:
-        return f" · {n_units:,} patches, groups unknown"
+        return f" · {n_units:,} patches, no groups used"
     return f" · {n_units:,} patches in {n_groups:,} groups"
 
 

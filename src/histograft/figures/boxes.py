@@ -132,11 +132,13 @@ def _draw_interval(axes: Axes, row: Row, y: float, style: ModelStyle) -> None:
     axes.lines[-1].set(markeredgecolor="white", markeredgewidth=0.7)
 
 
-def legend_handles(interval: str) -> list[Patch | Line2D]:
+def legend_handles(repeats: pd.DataFrame, interval: str) -> list[Patch | Line2D]:
     """Explain a row, whatever its colors.
 
     Parameters
     ----------
+    repeats : pandas.DataFrame
+        Column ``repeat``; without a second repeat there is no box to explain.
     interval : str
         What the interval is; "" where none is drawn.
 
@@ -145,12 +147,14 @@ def legend_handles(interval: str) -> list[Patch | Line2D]:
     list of matplotlib artists
         With labels, for a legend.
     """
-    box = Patch(facecolor="#e8eaed", edgecolor=MUTED, label=BOX_LEGEND)
+    handles: list[Patch | Line2D] = []
+    if repeats["repeat"].nunique() > 1:
+        handles.append(Patch(facecolor="#e8eaed", edgecolor=MUTED, label=BOX_LEGEND))
     if not interval:
-        return [box]
+        return handles
     mark = Line2D([], [], color=INK, linewidth=1.3, marker="D", markersize=4.5, label=interval)
     mark.set(markerfacecolor=MUTED, markeredgecolor="white")
-    return [box, mark]
+    return [*handles, mark]
 
 
 def interval_legend(results: pd.DataFrame | None) -> str:
@@ -170,7 +174,7 @@ def interval_legend(results: pd.DataFrame | None) -> str:
         return ""
     units = sorted(str(unit) for unit in results["ci_unit"].dropna().unique())
     which = " or ".join(PLURALS.get(unit, f"{unit}s") for unit in units) or "units"
-    return f"diamond, line: mean over repeats, 95 % interval from resampling {which}"
+    return f"diamond, bar: estimate over all repeats, 95 % interval from resampling {which}"
 
 
 def set_range(axes: Axes, numbers: Sequence[float], *, percent: bool) -> None:

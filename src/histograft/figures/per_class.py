@@ -58,7 +58,7 @@ def class_boxes(
     InputError
         A column is missing, or there is nothing to draw.
     """
-    require_columns(repeats, [*KEYS, "value"], "the repeats table")
+    require_columns(repeats, [*KEYS, "repeat", "value"], "the repeats table")
     tables = [_select(repeats, models, measure)]
     if results is not None:
         require_columns(results, [*KEYS, "value", "ci_low", "ci_high"], "the results table")
@@ -78,7 +78,9 @@ def class_boxes(
         axes.set_xlabel(f"{measure} (%)" if is_share(measure) else measure)
     handles = [*_model_handles(both, models)]
     intervals = boxes.interval_legend(tables[1] if results is not None else None)
-    figure.legend(handles=handles + boxes.legend_handles(intervals), loc="outside lower left")
+    figure.legend(
+        handles=handles + boxes.legend_handles(tables[0], intervals), loc="outside lower left"
+    )
     return figure
 
 
