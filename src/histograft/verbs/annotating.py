@@ -37,7 +37,8 @@ def with_scale(
     if fallback is None and source.entry is not None:
         fallback, word = source.entry.mpp, "catalogue"
     if fallback is not None:
-        table.loc[~stated, ["mpp", "mpp_source"]] = [fallback, word]
+        table["mpp"] = table["mpp"].where(stated, fallback)
+        table["mpp_source"] = table["mpp_source"].where(stated, word)
     for mpp in table["mpp"].dropna().unique():
         check_mpp(float(mpp), f"{source.name}/{source.origin}, column mpp")
     unknown = int(table["mpp"].isna().sum())

@@ -39,7 +39,8 @@ class PatchImages:
         from histograft.imaging.read import decode_image
 
         path = self._folder / self._file_names[index]
-        return decode_image(path.read_bytes(), path.name).pixels
+        pixels: NDArray[np.uint8] = decode_image(path.read_bytes(), path.name).pixels
+        return pixels
 
 
 def load_patches(artefact: Artefact) -> pd.DataFrame:

@@ -171,7 +171,7 @@ def _read_mask(job: ImageJob, image: DecodedImage) -> NDArray[Any] | None:
         return None
     if not job.mask_path.is_file():
         raise ImageError("mask", f"the mask of {job.name} does not exist", "correct the table")
-    mask = decode_mask(job.mask_path.read_bytes(), f"mask of {job.name}")
+    mask: NDArray[Any] = decode_mask(job.mask_path.read_bytes(), f"mask of {job.name}")
     if mask.shape != image.pixels.shape[:2]:
         raise ImageError(
             "mask",
@@ -260,7 +260,9 @@ def _row(name: str, image: DecodedImage, **values: Any) -> dict[str, Any]:
     }
 
 
-def _reject(reason: str, detail: str, x_px: int | None = None, y_px: int | None = None) -> dict:
+def _reject(
+    reason: str, detail: str, x_px: int | None = None, y_px: int | None = None
+) -> dict[str, Any]:
     return {"x_px": x_px, "y_px": y_px, "reason": reason, "detail": detail}
 
 

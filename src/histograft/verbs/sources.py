@@ -201,9 +201,12 @@ def _read_samples(path: Path) -> pd.DataFrame:
 def _read_imagefolder(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
-    reader = readers.get(path.suffix)
-    table = pd.read_json(path, lines=True) if reader is None else reader(path)
+    if path.suffix == ".csv":
+        table = pd.read_csv(path, dtype="string", encoding="utf-8-sig", keep_default_na=False)
+    elif path.suffix == ".parquet":
+        table = pd.read_parquet(path)
+    else:
+        table = pd.read_json(path, lines=True)
     require_columns(table, ["file_name", "label"], str(path))
     return table.rename(columns={"file_name": "file"})
 
@@ -252,7 +255,7 @@ def _read_class_folders(folder: Path) -> pd.DataFrame:
             "put the images of each class into a folder with its name, or add a samples.csv with "
             "the columns file and label",
         )
-    _refuse_empty_classes(folder, {row["label"] for row in rows}, has_splits=has_splits)
+    _refuse_empty_classes(folder, {str(row["label"]) for row in rows}, has_splits=has_splits)
     return pd.DataFrame(rows)
 
 
@@ -282,7 +285,7 @@ def _check_paths(table: pd.DataFrame, root: Path, origin: str) -> None:
 def _count_remarks(entry: Entry, table: pd.DataFrame) -> list[str]:
     from histograft.catalogue.registry import count_differences
 
-    return count_differences(entry, Counter(table["label"]))
+    return list(count_differences(entry, Counter(table["label"])))
 
 
 def short_hash(text: str) -> str:
