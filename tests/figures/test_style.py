@@ -11,7 +11,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from histograft.figures import style
+from histograft.figures import palette, style
 from histograft.figures.accuracy import accuracy_boxes
 
 # Machado, Oliveira and Fernandes 2009, doi:10.1109/TVCG.2009.113, severity 1.0, linear RGB.
@@ -48,26 +48,26 @@ def _seen(color: str, matrix: list[list[float]]) -> np.ndarray:
 @pytest.mark.parametrize("name", DEFICIENCIES)
 @pytest.mark.parametrize("part", ["face", "edge"])
 def test_imagenet_and_tuned_are_told_apart_with_every_color_deficiency(name: str, part: str):
-    colors = [getattr(style.model_style(m), part) for m in ("imgnet-gap", "ftx-dense")]
+    colors = [getattr(palette.model_style(m), part) for m in ("imgnet-gap", "ftx-dense")]
     one, other = (_seen(color, DEFICIENCIES[name]) for color in colors)
     assert deltaE_ciede2000(one, other) > 20  # 2 is just noticeable
 
 
 @pytest.mark.parametrize("model", ["imgnet-gap", "imgnet-random", "ftx-dense", "shortcut-x", "uni"])
 def test_outlines_stand_out_from_white(model: str):
-    luminance = _linear(style.model_style(model).edge) @ [0.2126, 0.7152, 0.0722]
+    luminance = _linear(palette.model_style(model).edge) @ [0.2126, 0.7152, 0.0722]
     assert 1.05 / (luminance + 0.05) >= 3  # WCAG 2.1, 1.4.11 graphics
 
 
 def test_a_model_looks_the_same_whatever_stands_beside_it():
-    assert style.model_style("uni2-h") == style.model_style("uni2-h")
-    assert style.model_style("shortcut-new").hatch
-    assert style.model_style("ftx-new") != style.model_style("imgnet-new")
+    assert palette.model_style("uni2-h") == palette.model_style("uni2-h")
+    assert palette.model_style("shortcut-new").hatch
+    assert palette.model_style("ftx-new") != palette.model_style("imgnet-new")
 
 
 def test_order_puts_the_reference_first_and_shortcuts_last():
     models = ["shortcut-a", "zeta", "ftx-dense", "alpha", "imgnet-dense", "imgnet-gap"]
-    assert style.order_models(models) == [
+    assert palette.order_models(models) == [
         "imgnet-dense",
         "imgnet-gap",
         "ftx-dense",

@@ -12,15 +12,14 @@ from matplotlib.figure import Figure
 from histograft.core.errors import InputError
 from histograft.core.tables import require_columns
 from histograft.figures import boxes
+from histograft.figures.palette import model_style, order_models
 from histograft.figures.style import (
     MUTED,
     clean_axes,
     fit_name,
     hide_unused,
     is_share,
-    model_style,
     new_figure,
-    order_models,
     panel_name,
     styled,
 )

@@ -15,7 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from histograft.figures.style import INK, MUTED, ModelStyle
+from histograft.figures.palette import ModelStyle
+from histograft.figures.style import INK, MUTED
 
 BOX_LEGEND = "box, line, whiskers, dots: repeats of the cross-validation (split noise, not a CI)"
 

@@ -12,15 +12,8 @@ from matplotlib.figure import Figure
 
 from histograft.core.errors import InputError
 from histograft.core.tables import require_columns
-from histograft.figures.style import (
-    INK,
-    MUTED,
-    fit_name,
-    new_figure,
-    order_models,
-    panel_name,
-    styled,
-)
+from histograft.figures.palette import order_models
+from histograft.figures.style import INK, MUTED, fit_name, new_figure, panel_name, styled
 
 COLUMNS = ["dataset", "protocol", "model", "label", "truth", "predicted", "count"]
 # Above this many classes a cell has room for the percentage only, or for nothing.

@@ -11,13 +11,13 @@ from matplotlib.ticker import MaxNLocator
 from histograft.core.errors import InputError
 from histograft.core.tables import require_columns
 from histograft.figures.formats import format_p
+from histograft.figures.palette import model_style
 from histograft.figures.style import (
     INK,
     MUTED,
     clean_axes,
     fit_name,
     is_share,
-    model_style,
     new_figure,
     panel_name,
     styled,

@@ -12,15 +12,8 @@ from matplotlib.patches import Patch
 from histograft.core.errors import InputError
 from histograft.core.tables import require_columns
 from histograft.figures import boxes
-from histograft.figures.style import (
-    clean_axes,
-    fit_name,
-    is_share,
-    model_style,
-    new_figure,
-    panel_name,
-    styled,
-)
+from histograft.figures.palette import model_style
+from histograft.figures.style import clean_axes, fit_name, is_share, new_figure, panel_name, styled
 
 KEYS = ["dataset", "protocol", "model", "label", "metric"]
 

@@ -10,15 +10,8 @@ from matplotlib.lines import Line2D
 
 from histograft.core.errors import InputError
 from histograft.core.tables import require_columns
-from histograft.figures.style import (
-    MUTED,
-    class_look,
-    fit_name,
-    new_figure,
-    order_models,
-    panel_name,
-    styled,
-)
+from histograft.figures.palette import class_look, order_models
+from histograft.figures.style import MUTED, fit_name, new_figure, panel_name, styled
 
 
 @styled
