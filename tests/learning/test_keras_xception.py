@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from itertools import pairwise
 
 import h5py
 import numpy as np
@@ -17,7 +18,6 @@ from histograft.learning.keras_xception import (
     read_keras_xception,
 )
 from histograft.learning.weights import open_weights
-
 
 # Keras 3.15 with NumPy 2: its variables lack the copy keyword of __array__
 of_keras = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -137,7 +137,7 @@ def random_layers(seed=0):
     conv("block1_conv1", 3, 3, 32)
     conv("block1_conv2", 3, 32, 64)
     sizes = [64, 128, 256, 728]
-    for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True), start=1):
+    for i, (a, b) in enumerate(pairwise(sizes), start=1):
         conv(f"residual{i}", 1, a, b)
         separable(f"block{i + 1}_sepconv1", a, b)
         separable(f"block{i + 1}_sepconv2", b, b)

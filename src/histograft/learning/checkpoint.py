@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,7 +119,7 @@ def load_checkpoint(folder: Path, key: str) -> tuple[Progress, dict[str, Any]] |
         return None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged file can fail at any step of reading it
         raise ArtefactError(
             f"the checkpoint {path} cannot be read: {error}", "remove it and start the run anew"
         ) from error

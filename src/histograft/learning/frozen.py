@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -74,9 +75,10 @@ def stored_or_computed(
         What a whole file holds.
     """
     if path is not None and path.is_file():
-        stored: NDArray[np.float32] = np.load(path, allow_pickle=False)
-        if stored.shape == shape and stored.dtype == np.float32:
-            return stored
+        with suppress(ValueError, EOFError):  # not whole: compute again
+            stored: NDArray[np.float32] = np.load(path, allow_pickle=False)
+            if stored.shape == shape and stored.dtype == np.float32:
+                return stored
     features = compute()
     if path is not None:
         with written_atomically(path) as partial:

@@ -75,7 +75,8 @@ class Regime:
         for name, value, allowed in named:
             if value not in get_args(allowed):
                 raise InputError(f"{name} = {value!r}", f"use {', '.join(get_args(allowed))}")
-        if self.epochs < 1 or self.batch_size < 1 or (self.patience or 1) < 1 or self.seed < 0:
+        smallest = min(self.epochs, self.batch_size, 1 if self.patience is None else self.patience)
+        if smallest < 1 or self.seed < 0:
             raise InputError(
                 f"epochs {self.epochs}, batch_size {self.batch_size}, patience {self.patience} or "
                 f"seed {self.seed} is out of range",

@@ -1,0 +1,55 @@
+"""One training run in a process of its own, for `test_resume`: it is killed and started again.
+
+Usage: python resumable_run.py FOLDER TUNE; prints a line for each step.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from histograft.learning.loop import FitResult, Regime, RunOptions, fit
+from histograft.learning.network import Network, NetworkSpec, state_to_save
+from histograft.learning.weights import build_network
+
+
+class Noise:
+    def __init__(self, n: int, seed: int) -> None:
+        self.array = np.random.default_rng(seed).integers(0, 256, (n, 32, 32, 3)).astype(np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def image(self, index: int) -> np.ndarray:
+        return self.array[index]
+
+
+def run(folder: Path | None, tune: str, on_step=None) -> tuple[Network, FitResult]:
+    torch.set_num_threads(1)
+    spec = NetworkSpec("mobilenetv2_035", ("a", "b"), kwargs={"drop_rate": 0.3}, hidden=(16,))
+    network = build_network(spec, "random", seed=0)
+    regime = Regime(
+        tune,
+        "adamw",
+        lr=1e-3,
+        weight_decay=0.01,
+        schedule="cosine",
+        epochs=3,
+        batch_size=8,
+        augment="none" if tune == "head" else "flips-turns",
+        select="best",
+        seed=3,
+    )
+    options = RunOptions("cpu", folder, on_step, checkpoint_every_s=0.0)
+    labels = np.arange(41) % 2
+    result = fit(
+        network, Noise(41, 0), labels, Noise(10, 1), labels[:10], regime=regime, run=options
+    )
+    return network, result
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    network, result = run(folder, sys.argv[2], lambda *step: print(*step, flush=True))  # noqa: T201 - its interface
+    torch.save((state_to_save(network), result.history), folder / "end.pt")
