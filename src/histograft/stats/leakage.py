@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -214,15 +214,15 @@ def _even_parts(sizes: NDArray[np.int64]) -> list[slice]:
     ends = np.cumsum(sizes)
     marks = np.arange(_CANDIDATES_AT_ONCE, int(ends[-1]), _CANDIDATES_AT_ONCE)
     cuts = np.unique(np.concatenate([[0], np.searchsorted(ends, marks), [len(sizes)]]))
-    return [slice(int(a), int(b)) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [slice(int(a), int(b)) for a, b in pairwise(cuts)]
 
 
 def _distance(
     hashes: NDArray[np.uint64], first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    return (
-        _bits(hashes[first, :1] ^ hashes[second]).min(axis=1, initial=_HASH_BITS).astype(np.int64)
-    )
+    bits = _bits(hashes[first, :1] ^ hashes[second])
+    smallest: NDArray[np.int64] = bits.min(axis=1, initial=_HASH_BITS).astype(np.int64)
+    return smallest
 
 
 _BITS_OF_16 = np.array([bin(i).count("1") for i in range(1 << 16)], dtype=np.uint8)
