@@ -23,13 +23,15 @@ def hash_table(patches: pd.DataFrame) -> NDArray[np.uint64]:
     return np.array(rows, dtype=np.uint64).reshape(len(rows), -1)
 
 
-def leakage_report(patches: pd.DataFrame) -> dict[str, Any]:
+def leakage_report(patches: pd.DataFrame, side_px: int) -> dict[str, Any]:
     """Measure what the splits of one patches table share.
 
     Parameters
     ----------
     patches : pandas.DataFrame
         Columns of `histograft.core.tables.PATCHES`.
+    side_px : int
+        Side of a patch.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def leakage_report(patches: pd.DataFrame) -> dict[str, Any]:
     several = images.groupby("source_sha256")["split"].nunique()
     ids = patches["patch_id"].to_numpy(str)
     same_image = content[first] == content[second]
-    boxes = patches[["x_px", "y_px"]].to_numpy()
+    boxes = patches[["x_px", "y_px"]].assign(width_px=side_px, height_px=side_px).to_numpy()
     return {
         "groups_in_two_splits": [
             str(group) for group, _ in groups_across_splits(patches["group"].to_numpy(str), splits)

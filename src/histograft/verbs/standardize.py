@@ -321,7 +321,7 @@ def _finish(
             draft.record(file, record)
     with draft.writing(METADATA) as path:
         patches.to_parquet(path, index=False)
-    report = leakage_report(patches)
+    report = leakage_report(patches, config.patch_px)
     draft.write_json(LEAKAGE, report)
     facts = _facts(patches, rejects, table, report)
     facts["notes"] = dict(Counter(note for outcome in outcomes for note in outcome.notes))
@@ -335,12 +335,19 @@ def _tables(
     """Join what is known of the images with what became of them."""
     import pandas as pd
 
-    known = table.rename(columns={"file": "source_file", "mpp": "mpp_native"})
-    carried = [
-        "label", "group", "group_source", "split", "split_source", "source_file",
-        "source_sha256", "mpp_native", "mpp_source",
-    ]  # fmt: skip
-    images = known[carried].to_dict("records")
+    columns = {
+        "label": "label",
+        "group": "group",
+        "group_source": "group_source",
+        "split": "split",
+        "split_source": "split_source",
+        "file": "source_file",
+        "source_sha256": "source_sha256",
+        "mpp": "mpp_native",
+        "mpp_source": "mpp_source",
+    }
+    known = table[list(columns)].set_axis(list(columns.values()), axis="columns")
+    images = known.to_dict("records")
     rows = [
         image | patch
         for image, outcome in zip(images, outcomes, strict=True)
