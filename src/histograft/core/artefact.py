@@ -10,13 +10,13 @@ is about to make with an `Identity` and claims its folder:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -28,103 +28,20 @@ from histograft.core.files import (
     explained_disk_errors,
     hash_file,
     write_bytes,
+    write_once,
     written_atomically,
 )
+from histograft.core.identity import SCHEMA_VERSION as SCHEMA_VERSION
+from histograft.core.identity import Identity as Identity
+from histograft.core.identity import Input as Input
+from histograft.core.identity import hash_json as hash_json
 
-SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 UNFINISHED = "unfinished.json"
 WORK_FOLDER = ".work"
+# Looks at a folder that other processes claim or finish at the same time.
+CLAIM_ATTEMPTS = 5
 KINDS = ("patches", "network", "features", "predictions", "report")
-
-
-@dataclass(frozen=True)
-class Input:
-    """What an artefact was made from.
-
-    Attributes
-    ----------
-    role : str
-        What the verb used it for, such as ``"patches"`` or ``"network"``.
-    kind : str
-        Kind of the artefact, or ``"samples"`` or ``"weights"`` for raw input.
-    id : str
-        Id of the artefact; for raw input the hash of its content.
-    name : str
-        Last part of its path, for people; not hashed.
-    """
-
-    role: str
-    kind: str
-    id: str
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Everything that decides what an artefact holds.
-
-    Attributes
-    ----------
-    kind : str
-        One of `KINDS`.
-    verb : str
-        The verb that makes it.
-    verb_version : int
-        Raised when a change of the verb's algorithm changes its results.
-    config : mapping
-        The verb's resolved configuration, without paths and execution options. JSON values.
-    inputs : tuple of Input
-        What it is made from, in the verb's order.
-    seed : int or None
-        Root seed, None where nothing is drawn.
-    """
-
-    kind: str
-    verb: str
-    verb_version: int
-    config: Mapping[str, Any]
-    inputs: tuple[Input, ...] = ()
-    seed: int | None = None
-
-    @property
-    def id(self) -> str:
-        """SHA-256 (64 hexadecimal digits) over all of this but the inputs' names."""
-        return hash_json(
-            {
-                "kind": self.kind,
-                "verb": self.verb,
-                "verb_version": self.verb_version,
-                "config": dict(self.config),
-                "inputs": [[i.role, i.kind, i.id] for i in self.inputs],
-                "seed": self.seed,
-            }
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the fields as they stand in a manifest, id first."""
-        return {
-            "schema": SCHEMA_VERSION,
-            "kind": self.kind,
-            "id": self.id,
-            "verb": self.verb,
-            "verb_version": self.verb_version,
-            "config": dict(self.config),
-            "inputs": [asdict(i) for i in self.inputs],
-            "seed": self.seed,
-        }
-
-
-def hash_json(value: Any) -> str:
-    """SHA-256 of a JSON value in one canonical spelling.
-
-    Examples
-    --------
-    >>> hash_json({"b": 1, "a": 2}) == hash_json({"a": 2, "b": 1})
-    True
-    """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -157,7 +74,7 @@ class Artefact:
         """What the verb found out and wrote down, such as counts and classes."""
         return dict(self.manifest.get("facts", {}))
 
-    @property
+    @cached_property
     def files(self) -> dict[str, FileRecord]:
         """Size and SHA-256 of each file, by its path below the folder."""
         return {name: FileRecord(**record) for name, record in self.manifest["files"].items()}
@@ -258,7 +175,6 @@ class Draft:
         Artefact
             The finished artefact.
         """
-        shutil.rmtree(self.path / WORK_FOLDER, ignore_errors=True)
         names = list_files(self.path)
         files = {name: self._records.get(name) or hash_file(self.path / name) for name in names}
         manifest = self.identity.as_json() | {
@@ -269,7 +185,7 @@ class Draft:
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         write_bytes(self.path / MANIFEST, text.encode())
-        (self.path / UNFINISHED).unlink(missing_ok=True)
+        _remove_leftovers(self.path)
         self._lock.close()
         return Artefact(self.path, json.loads(text))
 
@@ -295,26 +211,13 @@ def claim(path: Path, identity: Identity) -> Artefact | Draft:
         The folder holds something else, is in use by another process, or cannot be written.
     """
     path = Path(path)
-    if (path / MANIFEST).exists():
-        found = open_artefact(path)
-        if found.id == identity.id:
-            for name in found.files:
-                found.file(name)
-            return found
-        raise ArtefactError(
-            f"{path} holds another artefact: {_describe(found.manifest)}"
-            f"{_first_difference(found.manifest, identity)}",
-            "choose another --out, or delete that folder if it is no longer needed",
-        )
-    resumed = (path / UNFINISHED).exists()
-    if resumed:
-        _refuse_other_draft(path, identity)
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ArtefactError(
-            f"{path} exists and was not made by histograft, or its {UNFINISHED} is gone",
-            "choose another --out: a folder that is new or empty",
-        )
-    return _start(path, identity, resumed=resumed)
+    with explained_disk_errors(path):
+        for _ in range(CLAIM_ATTEMPTS):
+            if (path / MANIFEST).exists():
+                return _finished(path, identity)
+            if (draft := _start(path, identity)) is not None:
+                return draft
+    raise _in_use(path)
 
 
 def open_artefact(path: Path | str, kind: str | None = None) -> Artefact:
@@ -349,7 +252,8 @@ def open_artefact(path: Path | str, kind: str | None = None) -> Artefact:
     lacking = {"kind", "id", "verb", "config", "files"} - manifest.keys()
     if lacking:
         raise ArtefactError(
-            f"{path / MANIFEST} lacks {', '.join(sorted(lacking))}", "make the artefact again"
+            f"{path / MANIFEST} lacks {', '.join(sorted(lacking))}",
+            "delete the folder and make the artefact again",
         )
     if kind is not None and manifest["kind"] != kind:
         raise ArtefactError(
@@ -412,11 +316,36 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         ) from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ArtefactError(
-            f"{path / MANIFEST} is not JSON ({error})", "make the artefact again"
+            f"{path / MANIFEST} is not JSON ({error})",
+            "delete the folder and make the artefact again",
         ) from error
     if not isinstance(manifest, dict):
-        raise ArtefactError(f"{path / MANIFEST} is not a JSON object", "make the artefact again")
+        raise ArtefactError(
+            f"{path / MANIFEST} is not a JSON object",
+            "delete the folder and make the artefact again",
+        )
     return manifest
+
+
+def _finished(path: Path, identity: Identity) -> Artefact:
+    found = open_artefact(path)
+    if found.id != identity.id:
+        raise ArtefactError(
+            f"{path} holds another artefact: {_describe(found.manifest)}"
+            f"{_first_difference(found.manifest, identity)}",
+            "choose another --out, or delete that folder if it is no longer needed",
+        )
+    for name in found.files:
+        found.file(name)
+    _remove_leftovers(path)
+    return found
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what only an unfinished artefact needs; it does no harm where it stays."""
+    with suppress(OSError):
+        (path / UNFINISHED).unlink(missing_ok=True)
+    shutil.rmtree(path / WORK_FOLDER, ignore_errors=True)
 
 
 def _refuse_other_draft(path: Path, identity: Identity) -> None:
@@ -424,7 +353,8 @@ def _refuse_other_draft(path: Path, identity: Identity) -> None:
         begun = json.loads((path / UNFINISHED).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError):
         begun = {}
-    if begun.get("id") != identity.id:
+    if not isinstance(begun, dict) or begun.get("id") != identity.id:
+        begun = begun if isinstance(begun, dict) else {}
         raise ArtefactError(
             f"{path} holds unfinished work of another run: {_describe(begun)}"
             f"{_first_difference(begun, identity)}",
@@ -432,34 +362,66 @@ def _refuse_other_draft(path: Path, identity: Identity) -> None:
         )
 
 
-def _start(path: Path, identity: Identity, *, resumed: bool) -> Draft:
-    with explained_disk_errors(path):
+def _start(path: Path, identity: Identity) -> Draft | None:
+    """Begin or resume; None where another process changed the folder meanwhile: look again."""
+    resumed = (path / UNFINISHED).exists()
+    if not resumed:
+        if path.exists() and (not path.is_dir() or _holds_files(path)):
+            raise ArtefactError(
+                f"{path} exists and was not made by histograft, or its {UNFINISHED} is gone",
+                "choose another --out: a folder that is new or empty",
+            )
         path.mkdir(parents=True, exist_ok=True)
-        if not resumed:
-            text = json.dumps(identity.as_json(), indent=2, ensure_ascii=False) + "\n"
-            write_bytes(path / UNFINISHED, text.encode())
+        text = json.dumps(identity.as_json(), indent=2, ensure_ascii=False) + "\n"
+        if not write_once(path / UNFINISHED, text.encode()):
+            return None
+    try:
+        _refuse_other_draft(path, identity)
         lock = _lock(path / UNFINISHED)
-        for partial in path.rglob(f"{PARTIAL_PREFIX}*"):
-            partial.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return None
+    if lock is None:
+        return None
+    for partial in path.rglob(f"{PARTIAL_PREFIX}*"):
+        partial.unlink(missing_ok=True)
     return Draft(path, identity, lock, resumed=resumed)
 
 
-def _lock(path: Path) -> IO[str]:
-    """Open a file and lock it; the system releases the lock with the process, however it ends."""
+def _holds_files(path: Path) -> bool:
+    # A process that is killed before its first file is whole leaves only a half-written one.
+    return any(not item.name.startswith(PARTIAL_PREFIX) for item in path.iterdir())
+
+
+def _lock(path: Path) -> IO[str] | None:
+    """Open a file and lock it; the system releases the lock with the process, however it ends.
+
+    None where the file that was locked is no longer the one on disk, because another process
+    finished the artefact between our look and our lock.
+    """
     lock = path.open("r+", encoding="utf-8")
     try:
         import fcntl
-    except ImportError:  # a system without it: the claim is then not protected
-        return lock
-    try:
+
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         lock.close()
-        raise ArtefactError(
-            f"another process is writing {path.parent}",
-            "wait for it to end, or choose another --out",
-        ) from error
+        raise _in_use(path.parent) from error
+    except (ImportError, OSError):  # a system or disk without locks: the claim is not protected
+        pass
+    try:
+        same = os.path.samestat(os.fstat(lock.fileno()), path.stat())
+    except FileNotFoundError:
+        same = False
+    if not same or (path.parent / MANIFEST).exists():
+        lock.close()
+        return None
     return lock
+
+
+def _in_use(path: Path) -> ArtefactError:
+    return ArtefactError(
+        f"another process is writing {path}", "wait for it to end, or choose another --out"
+    )
 
 
 def _describe(manifest: Mapping[str, Any]) -> str:

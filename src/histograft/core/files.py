@@ -46,6 +46,11 @@ def explained_disk_errors(path: Path) -> Iterator[None]:
                 f"{path} may not be written ({error.strerror})",
                 "choose another --out, or change the permissions of the folder",
             ) from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise ArtefactError(
+                f"{path} cannot be made: a file stands where a folder is needed",
+                "choose another --out",
+            ) from error
         if error.errno == errno.ENAMETOOLONG:
             raise ArtefactError(
                 f"{path} is too long a name for this disk", "choose a shorter --out"
@@ -90,6 +95,31 @@ def write_bytes(path: Path, data: bytes) -> FileRecord:
     with written_atomically(path) as partial:
         partial.write_bytes(data)
     return FileRecord(len(data), hashlib.sha256(data).hexdigest())
+
+
+def write_once(path: Path, data: bytes) -> bool:
+    """Write `data` to a file that does not exist yet, whole; False where another process was first.
+
+    Unlike `write_bytes` it never replaces a file, so of several processes exactly one succeeds.
+    """
+    partial = path.with_name(_partial_name(path.name))
+    with explained_disk_errors(path):
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(partial, path)
+            except (FileExistsError, FileNotFoundError):
+                return False
+            except OSError:  # a disk without hard links: whole all the same, but not exclusive
+                partial.replace(path)
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ and the order in which parts of a program run does not matter.
 from __future__ import annotations
 
 import hashlib
+import operator
 
 import numpy as np
 
@@ -35,8 +36,13 @@ def child_seed(root: int, *names: str | int) -> int:
     """
     if root < 0:
         raise ValueError(f"a seed is 0 or above, not {root}")
-    text = "\x1f".join([str(int(root)), *(f"{type(n).__name__}:{n}" for n in names)])
+    text = "\x1f".join([str(int(root)), *map(_spelled, names)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def _spelled(name: str | int) -> str:
+    # NumPy's strings and integers count as Python's: tables hand out either.
+    return f"str:{name}" if isinstance(name, str) else f"int:{operator.index(name)}"
 
 
 def generator(root: int, *names: str | int) -> np.random.Generator:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from histograft.core.errors import InputError
 
@@ -118,36 +118,72 @@ class TableSpec:
 
 
 def _convert(values: pd.Series, column: Column, table: str, where: str) -> pd.Series:
-    import pandas as pd
-
-    converted: Any
-    if column.kind == "text":
-        converted = values.astype("string").str.strip()
-        converted = converted.mask(converted == "", pd.NA)
-    elif column.kind == "boolean":
-        converted = values.astype("boolean")
-    else:
-        converted = pd.to_numeric(values, errors="coerce")
-        broken = converted.isna() & values.notna() & (values.astype("string").str.strip() != "")
-        if broken.any():
-            row = int(broken.to_numpy().argmax())
-            raise InputError(
-                f"{where}: column {column.name!r}, data row {row + 1}: "
-                f"{values.iloc[row]!r} is not a number",
-                f"write {column.meaning}",
-            )
-        if column.kind == "integer":
-            converted = converted.astype("Int64" if column.nullable else "int64")
-        else:
-            converted = converted.astype("float64")
+    converted = _CONVERSIONS[column.kind](values, column, where)
     if not column.nullable and converted.isna().any():
         row = int(converted.isna().to_numpy().argmax())
         raise InputError(
             f"{where}: column {column.name!r} of the {table} table is empty in data row {row + 1}",
             f"fill it with {column.meaning}",
         )
-    result: pd.Series = converted
-    return result
+    if column.kind == "integer" and not column.nullable:
+        converted = converted.astype("int64")
+    return converted
+
+
+def _as_text(values: pd.Series, column: Column, where: str) -> pd.Series:  # noqa: ARG001
+    import pandas as pd
+
+    text = values.astype("string").str.strip()
+    return text.mask(text == "", pd.NA)
+
+
+def _as_number(values: pd.Series, column: Column, where: str) -> pd.Series:
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(values):
+        return values.astype("float64")
+    numbers = pd.to_numeric(values, errors="coerce")
+    empty = values.isna() | (values.astype("string").str.strip() == "")
+    _refuse_cells(numbers.isna() & ~empty, values, "a number", column, where)
+    return numbers.astype("float64")
+
+
+def _as_integer(values: pd.Series, column: Column, where: str) -> pd.Series:
+    numbers = _as_number(values, column, where)
+    _refuse_cells(numbers.notna() & (numbers % 1 != 0), values, "a whole number", column, where)
+    return numbers.astype("Int64")
+
+
+def _as_boolean(values: pd.Series, column: Column, where: str) -> pd.Series:
+    import pandas as pd
+
+    if pd.api.types.is_bool_dtype(values):
+        return values.astype("boolean")
+    words = values.astype("string").str.strip().str.lower()
+    booleans = words.map({"true": True, "false": False, "1": True, "0": False}).astype("boolean")
+    empty = words.isna() | (words == "")
+    _refuse_cells(booleans.isna() & ~empty, values, "true or false", column, where)
+    return booleans
+
+
+_CONVERSIONS = {
+    "text": _as_text,
+    "number": _as_number,
+    "integer": _as_integer,
+    "boolean": _as_boolean,
+}
+
+
+def _refuse_cells(
+    broken: pd.Series, values: pd.Series, wanted: str, column: Column, where: str
+) -> None:
+    if broken.any():
+        row = int(broken.to_numpy(dtype=bool).argmax())
+        raise InputError(
+            f"{where}: column {column.name!r}, data row {row + 1}: "
+            f"{values.iloc[row]!r} is not {wanted}",
+            f"write {column.meaning}",
+        )
 
 
 def require_columns(table: pd.DataFrame, names: Sequence[str], where: str) -> None:

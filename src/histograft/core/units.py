@@ -18,9 +18,8 @@ from histograft.core.errors import InputError
 SMALLEST_MPP = 0.01
 LARGEST_MPP = 1000.0
 
-# A file that is within this relative distance of the target is taken as being at the target:
-# scanners state µm/px with three digits, 0.2520 and 0.25 differ by less than a cell nucleus
-# over a whole patch.
+# Takes up the rounding of floats only: 0.252 and 0.25 µm/px are two scales, and the image is
+# resampled.
 SAME_SCALE_TOLERANCE = 1e-6
 
 

@@ -14,8 +14,9 @@ from histograft.core.artefact import (
     list_files,
     open_artefact,
 )
-from histograft.core.errors import ArtefactError
+from histograft.core.errors import ArtefactError, HistograftError
 from histograft.core.files import FileRecord, hash_file
+from histograft.core.identity import Identity
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,14 @@ def _verify_one(path: Path) -> Verified:
     try:
         artefact = open_artefact(path)
         records = artefact.files
-    except (ArtefactError, TypeError, AttributeError) as error:
+        expected_id = Identity.from_json(artefact.manifest).id
+    except (HistograftError, OSError, KeyError, TypeError, AttributeError) as error:
         return Verified(path, "", 0, 0, (Finding(path, MANIFEST, "unreadable", str(error)),))
-    findings = [f for name, record in records.items() for f in _check(artefact, name, record)]
+    findings = []
+    if artefact.id != expected_id:
+        detail = "the id does not follow from the configuration, inputs and seed"
+        findings.append(Finding(path, MANIFEST, "changed", detail))
+    findings += [f for name, record in records.items() for f in _check(artefact, name, record)]
     findings += [
         Finding(path, name, "unlisted", "not in the manifest")
         for name in list_files(path)
@@ -115,7 +121,11 @@ def _check(artefact: Artefact, name: str, record: FileRecord) -> Iterator[Findin
         problem = "truncated" if size < record.size else "grown"
         yield Finding(artefact.path, name, problem, f"{size:,} bytes, {record.size:,} expected")
         return
-    found = hash_file(file)
+    try:
+        found = hash_file(file)
+    except OSError as error:
+        yield Finding(artefact.path, name, "unreadable", str(error.strerror))
+        return
     if found.sha256 != record.sha256:
         yield Finding(
             artefact.path,
@@ -125,7 +135,10 @@ def _check(artefact: Artefact, name: str, record: FileRecord) -> Iterator[Findin
         )
         return
     if artefact.kind == "features" and file.suffix == ".h5":
-        yield from _check_finite(artefact.path, name)
+        try:
+            yield from _check_finite(artefact.path, name)
+        except OSError as error:  # h5py's word for a file that is no HDF5
+            yield Finding(artefact.path, name, "unreadable", str(error))
 
 
 def _check_finite(path: Path, name: str) -> Iterator[Finding]:
