@@ -220,7 +220,8 @@ def benjamini_hochberg(p_values: ArrayLike) -> Float:
     array([0.03, 0.04, 0.04])
     """
     p, known, order = _sorted_known(p_values)
-    scaled = p[order] * len(order) / np.arange(1, len(order) + 1)
+    # The factor is 1 or above, so rounding never makes an adjusted value smaller than p.
+    scaled = p[order] * (len(order) / np.arange(1, len(order) + 1))
     return _placed(np.minimum.accumulate(scaled[::-1])[::-1], known, order)
 
 
