@@ -11,9 +11,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from histograft.core.errors import InputError
+from histograft.core.errors import HistograftError, InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -98,6 +99,11 @@ def map_in_order(
     object
         The results.
 
+    Raises
+    ------
+    HistograftError
+        A worker process died.
+
     Examples
     --------
     >>> with InProcessExecutor() as executor:
@@ -112,6 +118,12 @@ def map_in_order(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise HistograftError(
+            "a worker process died",
+            "run it again, it resumes; if it was out of memory, use fewer --workers; a Python "
+            'script that calls histograft needs the guard `if __name__ == "__main__":`',
+        ) from error
     finally:
         for future in waiting:
             future.cancel()
