@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from histograft.core.errors import ArtefactError, HistograftError, InputError
-from histograft.learning import frozen
+from histograft.learning import loop
 from histograft.learning.batches import epoch_order, normalize
 from histograft.learning.embed import embed
 from histograft.learning.loop import Regime, RunOptions, fit
@@ -163,6 +163,28 @@ def test_schedule_reaches_the_history(spec, make_images):
     assert [row["lr"] for row in result.history] == pytest.approx([0.1, 0.1, 0.01, 0.001])
 
 
+def test_pooled_features_survive_a_kill_while_they_are_computed(
+    spec, make_images, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(loop, "_BATCHES_OF_A_FILE", 2)
+    regime, told = Regime("head", epochs=2, batch_size=4), []
+
+    def stop(epoch, step, *_):
+        told.append((epoch, step))
+        if told == [(0, 1), (0, 2), (0, 3)]:
+            raise KeyboardInterrupt
+
+    networks = [build_network(spec, "random", seed=0) for _ in range(3)]
+    run = RunOptions(device="cpu", checkpoint_dir=tmp_path, on_step=stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit(networks[0], *make_images(20), regime=regime, run=run)
+    told.clear()
+    fit(networks[1], *make_images(20), regime=regime, run=run)
+    assert [step for epoch, step in told if epoch == 0] == [3, 4, 5]
+    fit(networks[2], *make_images(20), regime=regime, run=CPU)
+    assert differing(state_to_save(networks[1]), state_to_save(networks[2])) == set()
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "adamp"])
 def test_every_optimizer_changes_the_network_and_keeps_the_callers_generator(
     spec, make_images, optimizer
@@ -268,7 +290,7 @@ def test_a_finished_run_is_not_repeated_and_a_foreign_checkpoint_is_refused(
     )
     one, two = (build_network(spec, "random", seed=0) for _ in range(2))
     first = fit(one, *make_images(8), regime=regime, run=run)
-    monkeypatch.setattr(frozen, "pooled_features", None)  # would raise if it were called
+    monkeypatch.setattr(loop, "pooled_features", None)  # would raise if it were called
     second = fit(two, *make_images(8), regime=regime, run=run)
     assert (first.resumed_from, second.resumed_from) == (None, (2, 0))
     assert first.history == second.history

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
 from histograft.core.files import written_atomically
-from histograft.learning.batches import ImageBatches, batch_bounds, normalize
+from histograft.learning.batches import ImageBatches, normalize
 from histograft.learning.network import Network
 
 
@@ -21,42 +21,42 @@ def pooled_features(
     network: Network,
     images: ImageBatches,
     *,
-    batch_size: int,
+    bounds: Sequence[tuple[int, int]],
     fabric: Fabric,
-    on_batch: Callable[[int, int, float], None] | None = None,
+    on_batch: Callable[[int, float], None] | None = None,
 ) -> NDArray[np.float32]:
-    """Pass every image through Part A once, in inference mode.
+    """Pass images through Part A once, in inference mode.
 
     Parameters
     ----------
     network : Network
         On the device of `fabric`; left with Part A in inference mode.
     images : ImageBatches
-        N images.
-    batch_size : int
-        Images of a pass.
+        The images.
+    bounds : sequence of (start, stop)
+        Batches that follow each other, as positions in the source.
     fabric : Fabric
         Device and precision.
     on_batch : callable, optional
-        Called with (batch from 1, number of batches, images per second).
+        Called with (batch from 1, images per second).
 
     Returns
     -------
     float32 array (N, D)
-        In the order of the source.
+        For the N images from the first start to the last stop, in the order of the source.
     """
     network.part_a.eval()
     mean, std = network.spec.mean, network.spec.std
-    bounds = batch_bounds(len(images), batch_size)
-    result = np.empty((len(images), network.gap_size), np.float32)
+    first, last = bounds[0][0], bounds[-1][1]
+    result = np.empty((last - first, network.gap_size), np.float32)
     since, done = time.perf_counter(), 0
     for i, (indices, raw) in enumerate(images.stream(np.arange(len(images)), bounds), start=1):
         with torch.inference_mode(), fabric.autocast():
             gap = network.forward_a(normalize(raw.to(fabric.device), mean, std))
-        result[indices] = gap.float().cpu().numpy()
+        result[indices - first] = gap.float().cpu().numpy()
         done += len(indices)
         if on_batch is not None:
-            on_batch(i, len(bounds), done / (time.perf_counter() - since))
+            on_batch(i, done / (time.perf_counter() - since))
     return result
 
 

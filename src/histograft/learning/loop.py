@@ -41,6 +41,8 @@ from histograft.learning.tune import choose_parameters, set_modes
 
 __all__ = ["FitResult", "Regime", "RunOptions", "fit"]
 
+_BATCHES_OF_A_FILE = 16  # of pooled features: what a kill can lose
+
 
 @dataclass(frozen=True)
 class FitResult:
@@ -145,7 +147,9 @@ class _Fit:
         self.key, self.features_key = "", ""
         if self.folder is not None:
             self.key = run_key(network, self.images, self.labels, regime)
-            self.features_key = run_key(network, self.images, (), None)[:16]
+            features = run_key(network, self.images, (), None)[:16]
+            # rounding depends on precision and on the composition of the batches
+            self.features_key = f"{features}-{regime.precision}-{regime.batch_size}"
         self.progress = Progress()
         self.resumed_from: tuple[int, int] | None = None
         self.fabric = make_fabric(self.options.device, regime.precision)
@@ -196,24 +200,27 @@ class _Fit:
             images = self.images[split]
             if images is None or not self._rereads(split):
                 continue
-            path = None
-            if self.folder is not None:
-                path = self.folder / f"pooled-{name}-{self.features_key}.npy"
-            features = stored_or_computed(
-                path,
-                partial(self._gap_of, images),
-                (len(images), self.network.gap_size),
-            )
-            self.gaps[split] = torch.from_numpy(features)
+            bounds = batch_bounds(len(images), self.regime.batch_size)
+            parts = []
+            for first in range(0, len(bounds), _BATCHES_OF_A_FILE):
+                chosen = slice(first, min(first + _BATCHES_OF_A_FILE, len(bounds)))
+                path = None
+                if self.folder is not None:
+                    path = self.folder / f"pooled-{name}-{self.features_key}-{first:06d}.npy"
+                n_rows = bounds[chosen.stop - 1][1] - bounds[first][0]
+                compute = partial(self._gap_of, images, bounds, chosen)
+                parts.append(stored_or_computed(path, compute, (n_rows, self.network.gap_size)))
+            self.gaps[split] = torch.from_numpy(np.concatenate(parts))
 
-    def _gap_of(self, images: ImageBatches) -> NDArray[np.float32]:
-        def tell(step: int, n_steps: int, rate: float) -> None:
+    def _gap_of(
+        self, images: ImageBatches, bounds: Sequence[tuple[int, int]], chosen: slice
+    ) -> NDArray[np.float32]:
+        def tell(step: int, rate: float) -> None:
             if self.options.on_step is not None:
-                self.options.on_step(0, step, n_steps, math.nan, rate)
+                self.options.on_step(0, chosen.start + step, len(bounds), math.nan, rate)
 
-        size = self.regime.batch_size
         return pooled_features(
-            self.network, images, batch_size=size, fabric=self.fabric, on_batch=tell
+            self.network, images, bounds=bounds[chosen], fabric=self.fabric, on_batch=tell
         )
 
     def _inputs(
