@@ -1,0 +1,1 @@
+"""Facts about public data sets, one file for each; no logic."""
