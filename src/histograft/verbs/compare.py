@@ -124,10 +124,14 @@ def compare(config: Compare, reporter: Reporter = SILENT) -> Artefact:
     labels = LABELS | dict(text.split("=", 1) for text in config.labels)
     with draft, reporter.task("bootstrap intervals and paired tests", len(artefacts)) as task:
         parts: dict[str, list[pd.DataFrame]] = {}
+        warnings: list[str] = []
         for artefact in artefacts:
             block = Comparison.of(artefact, config.draws, config.seed)
             for name, table in block.tables(config.baseline, pairs, plain_t=config.plain_t).items():
                 parts.setdefault(name, []).append(table)
+            if block.draws.warning:
+                reporter.warn(f"{block.name}: {block.draws.warning}")
+            warnings.append(block.draws.warning)
             task.advance(1, block.name)
         tables = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
         _adjust(tables[RESULTS_TABLE], tables[COMPARISONS_TABLE])
@@ -140,7 +144,10 @@ def compare(config: Compare, reporter: Reporter = SILENT) -> Artefact:
         facts = {
             "baseline": config.baseline,
             "labels": {m: labels.get(m, m) for m in tables[RESULTS_TABLE]["model"].unique()},
-            "blocks": [artefact.facts for artefact in artefacts],
+            "blocks": [
+                artefact.facts | {"warning": warning}
+                for artefact, warning in zip(artefacts, warnings, strict=True)
+            ],
             "n_tests": int(tables[RESULTS_TABLE]["p_adjusted"].notna().sum()),
         }
         return draft.finish(facts)

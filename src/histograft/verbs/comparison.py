@@ -187,7 +187,7 @@ class Comparison:
             only_b = int((~right[a, 0] & right[b, 0]).sum())
             return "McNemar", mcnemar(only_a, only_b).p_value
         k = int(self.folds.max()) + 1
-        n_test = len(self.truth) / k
+        n_test = round(len(self.truth) / k)
         result = corrected_resampled_t(
             self._fold_differences(a, b), len(self.truth) - n_test, n_test
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -191,12 +192,22 @@ def _comparison_sections(config: Draw, material: _Material, draft: Draft) -> Ite
         pictures.append(
             _picture(draft, difference_forest(results), "differences", *text.forest_caption)
         )
-    boxes = accuracy_boxes(repeats, results, chance=text.largest_class)
-    pictures.append(_picture(draft, boxes, "accuracy", *text.accuracy_caption))
+    shown = [model for model in config.models if model in set(results["model"])]
+    for models, stem, caption in (
+        (shown, "accuracy-pair", text.pair_caption),
+        (None, "accuracy", text.accuracy_caption),
+    ):
+        if models == []:
+            continue
+        draw_boxes = partial(
+            accuracy_boxes, repeats, results, models=models, chance=text.largest_class
+        )
+        narrow = _picture(draft, draw_boxes(n_columns=1), f"{stem}-narrow", *caption)
+        wide = _picture(draft, draw_boxes(), stem, *caption)
+        pictures.append(replace(wide, narrow=narrow.file))
     yield Section(
         "Accuracy", text=text.accuracy_text, figures=tuple(pictures), tables=text.accuracy_tables
     )
-    shown = [model for model in config.models if model in set(results["model"])]
     if not shown:
         return
     cross_validated = repeats[repeats["protocol"] == "cv"]
@@ -209,11 +220,13 @@ def _comparison_sections(config: Draw, material: _Material, draft: Draft) -> Ite
         figures=(_picture(draft, per_class, "classes", *text.class_caption),),
         tables=text.class_tables(shown),
     )
-    matrices = confusion_matrices(confusion[confusion["model"].isin(shown)])
-    yield Section(
-        "What is taken for what",
-        figures=(_picture(draft, matrices, "confusion", *text.confusion_caption),),
-    )
+    matrices: list[Picture] = []
+    for dataset, table in confusion[confusion["model"].isin(shown)].groupby("dataset", sort=False):
+        how_to_read, alt = text.confusion_caption
+        figure = confusion_matrices(table)
+        stem = f"confusion-{len(matrices)}"
+        matrices.append(_picture(draft, figure, stem, f"{dataset}. {how_to_read}", alt))
+    yield Section("What is taken for what", figures=tuple(matrices))
 
 
 def _feature_sections(config: Draw, material: _Material, draft: Draft) -> Iterator[Section]:
@@ -263,8 +276,7 @@ def _project(artefact: Artefact, model: str, config: Draw) -> tuple[pd.DataFrame
         rows = np.sort(chosen.choice(rows, MOST_POINTS, replace=False))
     features, part = load_features(artefact, model)[rows], index.iloc[rows]
     labels = part["label"].to_numpy(str)
-    seed = child_seed(config.seed, "t-SNE") % 2**32
-    xy = tsne(features, seed=seed)
+    xy = tsne(features, seed=child_seed(config.seed, "t-SNE")).coordinates
     points = pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1], "class": labels})
     groups = part["group"].to_numpy(str)
     return points, {

@@ -224,7 +224,8 @@ def _cut(
     if reflected:
         pixels = reflect_to(pixels, side)
         mask = None if mask is None else reflect_to(mask, side)
-    boxes = crop_boxes(*pixels.shape[:2], side, rules.overlap, flush_last=rules.flush)
+    height, width = pixels.shape[:2]
+    boxes = crop_boxes(height, width, side, rules.overlap, flush_last=rules.flush)
     patches, rejects, files = [], [], {}
     filtered = rules.background > 0 and (rules.background_scope == "all" or len(boxes) > 1)
     for x, y, _, _ in boxes:

@@ -120,11 +120,16 @@ class ReportText:
         "listed without a test.",
         "Forest plot of the differences in accuracy between each model and the baseline.",
     )
-    accuracy_caption: ClassVar[Caption] = (
-        "Overall accuracy (Fig. 2 of Li 2022). The box shows the repeats of the "
+    pair_caption: ClassVar[Caption] = (
+        "Overall accuracy before and after tuning (Fig. 2 of Li 2022). The box shows the repeats "
+        "of the "
         "cross-validation: how much the number depends on how the folds fell. The line beside it "
-        "is the 95 % interval: how much it depends on the cases. The shortcut baselines use no "
-        "network; what they reach is told by color or file format alone.",
+        "is the 95 % interval: how much it depends on the cases.",
+        "Box plots of accuracy over repeats with intervals, two models for each data set.",
+    )
+    accuracy_caption: ClassVar[Caption] = (
+        "Overall accuracy of all models. The shortcut baselines use no network; what they reach "
+        "is told by color or file format alone.",
         "Box plots of accuracy over repeats with intervals, for each data set and model.",
     )
     class_text: ClassVar[tuple[str, ...]] = (
@@ -145,6 +150,8 @@ class ReportText:
         """Paragraphs before the figures: shortcuts and classes that were left out."""
         lines = []
         for block in self.facts["blocks"]:
+            if block["warning"]:
+                lines.append(f"{block['dataset']} ({block['protocol']}): {block['warning']}.")
             for name, reason in block.get("left_out", {}).items():
                 lines.append(
                     f"{block['dataset']}: class {name} is left out of the cross-validation "
