@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import sys
+import traceback
 from pathlib import Path
 
 from histograft.core.artefact import Artefact, Identity, claim, list_files, open_artefact
@@ -70,14 +71,16 @@ def in_child(folder: Path, point: int | None) -> int:
     """Work in a child process and return its exit code."""
     child = os.fork()
     if child == 0:
+        code = 1
         try:
             if point is not None:
                 die_at(point)
             work(folder)
-        except BaseException as error:
-            print(repr(error), file=sys.stderr)
-            os._exit(1)
-        os._exit(0)
+            code = 0
+        finally:
+            if code:
+                traceback.print_exc()
+            os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -114,7 +117,7 @@ def main(base: Path) -> None:
             wrong[point] = found
         shutil.rmtree(folder)
         point += 1
-    print(json.dumps({"points": point, "wrong": wrong}))
+    json.dump({"points": point, "wrong": wrong}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -191,7 +191,7 @@ def test_where_there_is_no_artefact(tmp_path, where):
 def test_an_unfinished_artefact_cannot_be_opened(tmp_path, identity):
     with claim(tmp_path / "p", identity):
         pass
-    with pytest.raises(ArtefactError, match="is unfinished.*run the command.*again"):
+    with pytest.raises(ArtefactError, match=r"is unfinished.*run the command.*again"):
         open_artefact(tmp_path / "p")
 
 

@@ -135,7 +135,7 @@ def test_a_foreign_folder_is_refused_and_untouched(tmp_path, identity, name):
     (tmp_path / "folder").mkdir()
     (tmp_path / name).mkdir(exist_ok=True)
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(ArtefactError, match="was not made by histograft.*choose another --out"):
+    with pytest.raises(ArtefactError, match=r"was not made by histograft.*choose another --out"):
         claim(tmp_path, identity)
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -113,9 +113,7 @@ def test_all_verbs_are_found():
     assert names >= verbs | {"Ftx", "Demo"}
 
 
-@pytest.mark.parametrize(
-    ("cls", "presets"), CONFIGURATIONS, ids=lambda value: getattr(value, "__name__", "")
-)
+@pytest.mark.parametrize(("cls", "presets"), CONFIGURATIONS, ids=[c.__name__ for c in CLASSES])
 def test_every_preset_makes_a_configuration(cls, presets):
     assert presets
     for name, values in presets.items():
@@ -250,7 +248,7 @@ def test_given_values_beat_the_preset():
     config = with_preset(Example, presets, "big", {"out": Path("o"), "size": 3})
     assert (config.size, config.deep) == (3, True)
     assert with_preset(Example, presets, None, {"out": Path("o")}).size == 1
-    with pytest.raises(InputError, match="no preset 'bg'.*big"):
+    with pytest.raises(InputError, match=r"no preset 'bg'.*big"):
         preset_values(presets, "bg")
     preset_values(presets, "big")["size"] = 0  # a copy
     assert presets["big"]["size"] == 9
