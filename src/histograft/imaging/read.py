@@ -2,25 +2,51 @@
 
 Nothing is guessed: an image whose colors would depend on a choice (16 bits, CMYK, several pages)
 is refused with a reason; what has one meaning only (palette, grey) is converted with a note.
+Color profiles are not applied: pixels keep the values of the file.
 """
 
 from __future__ import annotations
 
 import io
+import struct
+import threading
 import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from histograft.core.errors import ImageError
+from histograft.core.errors import ImageError, InputError
 
 MAX_PIXELS = 200_000_000
+# Pillow reads some 40 formats and turns several deep ones into 8 bits without a word.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", b"RIFF", b"GIF8")
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"})
 _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
-_CMYK_FIX = "convert it to RGB with its color profile first"
+_PNG_DEPTH_BYTE = 24  # after signature, length, "IHDR", width and height
+_TIFF_BITS = 258
 _ORIENTATION = 0x0112
+# What Pillow raises on damaged files, beside its own errors.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+_COPY_AGAIN = "copy it again from its source"
+# Filters of warnings and Pillow's limit belong to the whole process, and files are also decoded
+# in threads.
+_PROCESS_WIDE = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -49,7 +75,7 @@ class DecodedImage:
 
 
 def decode_image(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
-    """Decode an image file.
+    """Decode an image file: PNG, JPEG, TIFF, BMP, WebP or GIF, whatever its name says.
 
     Parameters
     ----------
@@ -81,9 +107,10 @@ def decode_image(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Dec
     """
     image = _open(data, name, max_pixels)
     mode, form = image.mode, image.format or "unknown"
-    if mode == "CMYK" or mode == "YCCK":
-        raise ImageError("cmyk", f"{name} is in CMYK colors", _CMYK_FIX)
-    if _bits(image) > 8:
+    if mode == "CMYK":
+        fix = "convert it to RGB with its color profile first"
+        raise ImageError("cmyk", f"{name} is in CMYK colors", fix)
+    if _bits(image, data) > 8:
         raise ImageError(
             "depth",
             f"{name} has more than 8 bits per channel (mode {mode})",
@@ -91,16 +118,18 @@ def decode_image(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Dec
         )
     if mode not in _EIGHT_BIT_MODES:
         raise ImageError("mode", f"{name} has the pixel mode {mode}", "convert it to 8-bit RGB")
-    tables = getattr(image, "quantization", None)
-    quantization = None
-    if tables:
-        quantization = tuple(tuple(int(v) for v in tables[key]) for key in sorted(tables))
-    _load(image, name)
-    rgb, notes = _to_rgb(image)
-    return DecodedImage(np.asarray(rgb), form, mode, quantization, notes)
+    tables = getattr(image, "quantization", None) or {}
+    quantization = tuple(tuple(int(v) for v in tables[key]) for key in sorted(tables))
+    upright, turned = _load(image, name)
+    rgb, notes = _to_rgb(upright)
+    if turned:
+        notes = ("turned upright by its orientation tag", *notes)
+    return DecodedImage(np.asarray(rgb), form, mode, quantization or None, notes)
 
 
-def decode_mask(data: bytes, name: str) -> NDArray[np.integer]:
+def decode_mask(
+    data: bytes, name: str, *, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int32]:
     """Decode a label mask: palette indices or grey values are class codes.
 
     Parameters
@@ -109,56 +138,143 @@ def decode_mask(data: bytes, name: str) -> NDArray[np.integer]:
         Content of the file.
     name : str
         Its name, for messages.
+    max_pixels : int
+        More pixels than this count as a decompression bomb.
 
     Returns
     -------
     array of uint8, uint16 or int32, shape (H, W)
-        Class codes.
+        Class codes, 0 and 1 in a 1-bit file. Like an image, it is turned upright by an
+        orientation tag.
 
     Raises
     ------
     ImageError
-        With a reason of `decode_image`, or ``mask`` where the file has several channels.
+        With a reason of `decode_image`, or ``mask`` where the file has several channels or
+        fractions.
+
+    Examples
+    --------
+    >>> buffer = io.BytesIO()
+    >>> Image.new("L", (3, 2), 5).save(buffer, "PNG")
+    >>> decode_mask(buffer.getvalue(), "mask.png").tolist()
+    [[5, 5, 5], [5, 5, 5]]
     """
-    image = _open(data, name, MAX_PIXELS)
+    image = _open(data, name, max_pixels)
     if len(image.getbands()) != 1 or image.mode == "F":
         raise ImageError(
             "mask",
             f"{name} has the pixel mode {image.mode}; a label mask has one code per pixel",
             "save it as a grey or palette PNG whose values are class codes",
         )
-    _load(image, name)
-    codes = np.asarray(image)
-    return codes.astype(np.uint8) if codes.dtype == bool else codes
+    if image.format == "JPEG":
+        raise ImageError(
+            "mask",
+            f"{name} is a JPEG file, whose compression changes class codes",
+            "save it as a grey or palette PNG whose values are class codes",
+        )
+    upright, _ = _load(image, name)
+    codes = np.asarray(upright)
+    if codes.dtype == np.bool_:
+        return codes.astype(np.uint8)
+    return codes.astype(codes.dtype.newbyteorder("="), copy=False)
 
 
 def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
     if not data:
-        raise ImageError("empty", f"{name} is an empty file", "copy it again from its source")
+        raise ImageError("empty", f"{name} is an empty file", _COPY_AGAIN)
     try:
-        with warnings.catch_warnings():
-            # Pillow only warns of a bomb up to twice its own limit; ours is checked below.
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data))
+        with _quietly(), _pillow_limit(max_pixels):
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            too_large = image.width * image.height > max_pixels
+            pages = 1
+            if not too_large and getattr(image, "is_animated", False):
+                pages = int(getattr(image, "n_frames", 2))
     except Image.DecompressionBombError as error:
         raise _bomb(name, max_pixels) from error
     except UnidentifiedImageError as error:
+        if data.startswith(_MAGIC):
+            raise _damaged(name, "its header is not whole") from error
         raise ImageError(
-            "unreadable", f"{name} is not an image that can be read", "convert it to PNG or JPEG"
+            "unreadable",
+            f"{name} is no image that can be read ({', '.join(FORMATS)})",
+            "convert it to PNG or TIFF, or take it out",
         ) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise ImageError(
-            "truncated", f"{name} is cut off or damaged ({error})", "copy it again from its source"
-        ) from error
-    if image.width * image.height > max_pixels:
+    except _DAMAGE as error:
+        raise _damaged(name, error) from error
+    if too_large:
         raise _bomb(name, max_pixels)
-    if getattr(image, "n_frames", 1) > 1:
+    if pages > 1:
         raise ImageError(
             "pages",
-            f"{name} has {image.n_frames} pages; which one is meant is not known",  # type: ignore[attr-defined]
+            f"{name} has {pages} pages; which one is meant is not known",
             "save the page that is meant as a file of its own",
         )
     return image
+
+
+def _load(image: Image.Image, name: str) -> tuple[Image.Image, bool]:
+    """Decode the pixels and turn them upright; whether they were turned."""
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise InputError(
+            "Pillow is set to fill truncated images with grey (LOAD_TRUNCATED_IMAGES)",
+            "remove that setting, so that damaged files are found",
+        )
+    # Pillow turns TIFF itself while loading, and forgets the tag.
+    tags = getattr(image, "tag_v2", {})
+    orientation = tags.get(_ORIENTATION, 1)
+    try:
+        with _quietly() if tags else nullcontext():
+            image.load()
+        if "exif" in image.info:
+            with _quietly():
+                orientation = image.getexif().get(_ORIENTATION, 1)
+                image = ImageOps.exif_transpose(image)
+    except _DAMAGE as error:
+        raise _damaged(name, error) from error
+    return image, orientation in range(2, 9)
+
+
+def _to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        straight = image.convert("LA") if image.mode == "La" else image
+        rgba = straight.convert("RGBA")
+        least_alpha = np.asarray(rgba.getchannel("A")).min(initial=255)
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        notes = ("transparency laid on white",) if least_alpha < 255 else ()
+        return Image.alpha_composite(white, rgba).convert("RGB"), notes
+    kind = {"P": "palette", "L": "grey", "1": "grey"}.get(image.mode)
+    return image.convert("RGB"), () if kind is None else (f"{kind} converted to RGB",)
+
+
+def _bits(image: Image.Image, data: bytes) -> int:
+    """Bits per channel of the file; Pillow gives deep RGB as 8 bits without a word."""
+    if image.mode.startswith(("I", "F")):
+        return 16
+    if image.format == "PNG":
+        return data[_PNG_DEPTH_BYTE]
+    stated = getattr(image, "tag_v2", {}).get(_TIFF_BITS, 8)
+    return max(stated) if isinstance(stated, tuple) else int(stated)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep Pillow's warnings of odd metadata away from users, who cannot act on them."""
+    with _PROCESS_WIDE, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _pillow_limit(max_pixels: int) -> Iterator[None]:
+    """Let Pillow read headers of images up to `max_pixels`; use inside `_quietly`."""
+    before = Image.MAX_IMAGE_PIXELS
+    if before is not None:
+        Image.MAX_IMAGE_PIXELS = max(before, max_pixels)
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def _bomb(name: str, max_pixels: int) -> ImageError:
@@ -169,43 +285,5 @@ def _bomb(name: str, max_pixels: int) -> ImageError:
     )
 
 
-def _bits(image: Image.Image) -> int:
-    """Bits per channel: Pillow hides them behind its mode for some formats."""
-    if image.mode.startswith(("I", "F")):
-        return 16
-    bits = getattr(image, "tag_v2", {}).get(258, (8,))  # TIFF BitsPerSample
-    if image.format == "PNG" and getattr(image, "png", None) is not None:
-        raw = image.tile[0].args if image.tile else ""
-        return 16 if "16" in str(raw) else 8
-    return max(bits) if isinstance(bits, tuple) else int(bits)
-
-
-def _load(image: Image.Image, name: str) -> None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            assert not ImageFile.LOAD_TRUNCATED_IMAGES
-            image.load()
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
-        raise ImageError(
-            "truncated", f"{name} is cut off or damaged ({error})", "copy it again from its source"
-        ) from error
-
-
-def _to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    notes = []
-    if image.getexif().get(_ORIENTATION, 1) != 1:
-        # Cameras turn the picture by a tag; patches and masks would no longer fit each other.
-        image = ImageOps.exif_transpose(image)
-        notes.append("turned upright by its orientation tag")
-    if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        if rgba.getchannel("A").getextrema()[0] < 255:  # type: ignore[operator]
-            notes.append("transparency laid on white")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB"), tuple(notes)
-    if image.mode == "P":
-        notes.append("palette converted to RGB")
-    elif image.mode in ("L", "1"):
-        notes.append("grey converted to RGB")
-    return image.convert("RGB"), tuple(notes)
+def _damaged(name: str, why: object) -> ImageError:
+    return ImageError("truncated", f"{name} is cut off or damaged ({why})", _COPY_AGAIN)
