@@ -225,7 +225,6 @@ class TestConverted:
         multiplied = np.array([[[100, 50, 25, 128], [7, 8, 9, 255]]], np.uint8)
         first = quiet(tiff(multiplied, alpha=associated))
         second = quiet(tiff(straight, alpha=unassociated))
-        assert (first.mode, second.mode) == ("RGBa", "RGBA")
         for image in (first, second):
             exact = np.array([200, 100, 50]) * 128 / 255 + 127
             assert np.abs(image.pixels[0, 0] - exact).max() <= 2

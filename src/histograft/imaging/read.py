@@ -26,8 +26,8 @@ MAX_PIXELS = 200_000_000
 # Pillow reads some 40 formats and turns several deep ones into 8 bits without a word.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", b"RIFF", b"GIF8")
-_EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX"})
-_ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+_EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX"})
+_ALPHA_MODES = frozenset({"LA", "PA", "RGBA"})
 _PNG_DEPTH_BYTE = 24  # after signature, length, "IHDR", width and height
 _TIFF_BITS = 258
 _ORIENTATION = 0x0112
@@ -237,8 +237,7 @@ def _load(image: Image.Image, name: str) -> tuple[Image.Image, bool]:
 
 def _to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        straight = image.convert("LA") if image.mode == "La" else image
-        rgba = straight.convert("RGBA")
+        rgba = image.convert("RGBA")
         least_alpha = np.asarray(rgba.getchannel("A")).min(initial=255)
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         notes = ("transparency laid on white",) if least_alpha < 255 else ()
