@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from histograft.core.errors import InputError
+
 
 def crop_origins(
     length_px: int, patch_px: int, overlap: float, *, flush_last: bool = False
@@ -32,11 +34,26 @@ def crop_origins(
     list of int
         Ascending; empty where no patch fits.
 
+    Raises
+    ------
+    InputError
+        A patch without pixels, or an overlap outside 0 up to below 1.
+
+    Notes
+    -----
+    To match HistoKT as coded set ``overlap=0.25`` (0.75 for BCSS); the paper prints 50 %, but the
+    numbers of patches in its Table 1 follow from 25 % (doi:10.48550/arXiv.2201.11246).
+
     Examples
     --------
     >>> crop_origins(860, 272, 0.25), crop_origins(860, 272, 0.25, flush_last=True)
     ([0, 204, 408], [0, 204, 408, 588])
     """
+    if patch_px < 1 or not 0 <= overlap < 1:
+        raise InputError(
+            f"patches of {patch_px} px cannot overlap by {overlap:g} of their side",
+            "give a side of at least 1 px, and an overlap from 0 up to below 1",
+        )
     stride = max(1, int(patch_px * (1 - overlap) + 1e-9))
     origins = list(range(0, length_px - patch_px + 1, stride))
     last = length_px - patch_px
@@ -74,8 +91,8 @@ def crop_boxes(
     ]
 
 
-def reflect_to(pixels: NDArray[Any], patch_px: int) -> NDArray[Any]:
-    """Fill an image up to the size of a patch by reflecting it to the right and downward.
+def reflect_to(pixels: NDArray[Any], patch_px: int, *, centered: bool = False) -> NDArray[Any]:
+    """Fill an image up to the size of a patch by reflecting it at its edges.
 
     The edge pixel is not repeated, and the reflection goes on as often as needed: along a side of
     n pixels the result is periodic with period 2 (n - 1), as ``np.pad(mode="reflect")``. A side of
@@ -87,6 +104,9 @@ def reflect_to(pixels: NDArray[Any], patch_px: int) -> NDArray[Any]:
         The image.
     patch_px : int
         Least height and width of the result.
+    centered : bool
+        Keep the image in the middle (an odd pixel goes to the right and lower edge). By default
+        it stays in the upper left corner, as in HistoKT.
 
     Returns
     -------
@@ -97,14 +117,17 @@ def reflect_to(pixels: NDArray[Any], patch_px: int) -> NDArray[Any]:
     --------
     >>> reflect_to(np.array([[1, 2, 3]]), 7)[0]
     array([1, 2, 3, 2, 1, 2, 3])
+    >>> reflect_to(np.array([[1, 2, 3]]), 6, centered=True)[0]
+    array([2, 1, 2, 3, 2, 1])
     """
-    rows = _mirrored(pixels.shape[0], patch_px)
-    columns = _mirrored(pixels.shape[1], patch_px)
+    rows, columns = (_mirrored(n, patch_px, centered=centered) for n in pixels.shape[:2])
     return pixels[np.ix_(rows, columns)]
 
 
-def _mirrored(n: int, wanted: int) -> NDArray[np.intp]:
+def _mirrored(n: int, wanted: int, *, centered: bool) -> NDArray[np.intp]:
+    length = max(n, wanted)
     if n == 1:
-        return np.zeros(max(n, wanted), np.intp)
-    position = np.arange(max(n, wanted)) % (2 * (n - 1))
+        return np.zeros(length, np.intp)
+    before = (length - n) // 2 if centered else 0
+    position = np.arange(-before, length - before) % (2 * (n - 1))
     return np.where(position < n, position, 2 * (n - 1) - position).astype(np.intp)
