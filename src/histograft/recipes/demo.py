@@ -34,8 +34,8 @@ class Demo:
     """Run the main job on a generated cohort of two laboratories, in under three minutes.
 
     Draws a phantom of H&E tissue in six classes from two laboratories with different stains,
-    tunes a small network on the first, and evaluates it on new patients of both. Needs no data
-    and no network access. The report says that all of it is synthetic.
+    tunes a small network on patients of the first, and evaluates it on new patients of both.
+    Needs no data and no network access. The report says that all of it is synthetic.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Demo:
     arch : str
         timm name of the network.
     patients : int
-        Patients per laboratory.
+        Patients to tune on, and again to evaluate on in each laboratory.
     repeats : int
         Repeats of the cross-validation.
     seed : int
@@ -60,7 +60,7 @@ class Demo:
     out: Annotated[Path, Role.OUTPUT]
     init: Literal["random", "imagenet"] = "random"
     arch: str = "resnet10t"
-    patients: int = 16
+    patients: int = 12
     repeats: int = 10
     seed: int = 0
     workers: Annotated[int | None, Role.EXECUTION] = None
@@ -89,15 +89,18 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
     notices = (SYNTHETIC, NO_IMAGENET) if random else (SYNTHETIC,)
     for notice in notices:
         reporter.warn(notice)
-    cohorts = [
-        write_cohort(
-            Cohort(laboratory, config.patients, config.seed), config.out / "data", reporter
+    folder, n, seed = config.out / "data", config.patients, config.seed
+    tuned, *evaluated = (
+        write_cohort(cohort, folder, reporter)
+        for cohort in (
+            Cohort("lab-a", "lab-a", n, 4, seed),
+            Cohort("lab-a-new-patients", "lab-a", n, 2, seed),
+            Cohort("lab-b", "lab-b", n, 2, seed),
         )
-        for laboratory in ("lab-a", "lab-b")
-    ]
+    )
     recipe = Ftx(
-        finetune=cohorts[0],
-        evaluate=tuple(cohorts),
+        finetune=tuned,
+        evaluate=tuple(evaluated),
         out=config.out,
         arch=config.arch,
         weights=config.init,

@@ -11,7 +11,7 @@ from histograft.core.files import write_bytes
 from histograft.core.reporter import Reporter
 from histograft.core.seeds import child_seed
 
-IMAGES_PER_CLASS = 4  # of each patient
+SIDE_UM = 96.0  # of each image
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,22 @@ class Cohort:
 
     Attributes
     ----------
+    name : str
+        Name of the data set.
     laboratory : str
         Name of a laboratory of `histograft.imaging.phantom`.
     n_patients : int
-        Each has `IMAGES_PER_CLASS` images of every class.
+        Number of patients.
+    images_per_class : int
+        Images of every class of each patient.
     seed : int
-        Root seed.
+        Root seed; cohorts of other names have other patients.
     """
 
+    name: str
     laboratory: str
     n_patients: int
+    images_per_class: int
     seed: int
 
 
@@ -53,17 +59,17 @@ def write_cohort(cohort: Cohort, folder: Path, reporter: Reporter) -> Path:
     from histograft.imaging.phantom import LABORATORIES, PHANTOM_CLASSES
 
     laboratory = LABORATORIES[cohort.laboratory]
-    out = folder / cohort.laboratory
+    out = folder / cohort.name
     rows = [
         (tissue, patient, number)
         for patient in range(cohort.n_patients)
         for tissue in PHANTOM_CLASSES
-        for number in range(IMAGES_PER_CLASS)
+        for number in range(cohort.images_per_class)
     ]
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["file", "label", "group", "mpp"])
-    with reporter.task(f"{cohort.laboratory}: drawing phantom tissue", len(rows)) as task:
+    with reporter.task(f"{cohort.name}: drawing phantom tissue", len(rows)) as task:
         for tissue, patient, number in rows:
             name = f"{tissue}/patient{patient:02d}-{number}.{_ending(laboratory.jpeg_quality)}"
             writer.writerow([name, tissue, f"patient{patient:02d}", laboratory.native_mpp])
@@ -85,9 +91,9 @@ def _image(cohort: Cohort, tissue: str, patient: int, number: int) -> bytes:
     from histograft.imaging.phantom import LABORATORIES, render_phantom
 
     laboratory = LABORATORIES[cohort.laboratory]
-    patient_seed = child_seed(cohort.seed, "patient", cohort.laboratory, patient)
+    patient_seed = child_seed(cohort.seed, "patient", cohort.name, patient)
     rng = np.random.default_rng(
-        child_seed(cohort.seed, "image", cohort.laboratory, tissue, patient, number)
+        child_seed(cohort.seed, "image", cohort.name, tissue, patient, number)
     )
     side_px = round(SIDE_UM / laboratory.native_mpp)
     pixels = render_phantom(
@@ -99,6 +105,3 @@ def _image(cohort: Cohort, tissue: str, patient: int, number: int) -> bytes:
     else:
         Image.fromarray(pixels).save(buffer, "JPEG", quality=laboratory.jpeg_quality)
     return buffer.getvalue()
-
-
-SIDE_UM = 96.0
