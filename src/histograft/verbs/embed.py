@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,6 +12,14 @@ from histograft.core.errors import InputError
 from histograft.core.files import written_atomically
 from histograft.core.reporter import SILENT, Reporter
 from histograft.core.seeds import child_seed
+from histograft.verbs.extractors import (
+    Extractor,
+    NetworkExtractor,
+    PassSettings,
+    Point,
+    RandomLayer,
+    ShortcutExtractor,
+)
 from histograft.verbs.feature_files import INDEX, write_features
 from histograft.verbs.networks import TUNED_ON, find_start, group_key, load_network, tuned_on
 from histograft.verbs.patch_images import images_of, load_patches
@@ -26,8 +33,6 @@ if TYPE_CHECKING:
 
 VERSION = 1
 BLOCK = 1024  # patches after which a killed run resumes
-SHORTCUTS = ("rgb", "histogram", "jpeg")
-Point = Literal["gap", "dense", "dense-pre", "random"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +136,7 @@ def embed(config: Embed, reporter: Reporter = SILENT) -> Artefact:
         The folder is taken, or cannot be written, or features are not finite.
     """
     patches = open_artefact(config.patches, "patches")
-    extractor = _shortcut_extractor(patches) if config.shortcuts else _network(config, reporter)
+    extractor = ShortcutExtractor() if config.shortcuts else _network_extractor(config, reporter)
     settings = fields_with_role(config, Role.SETTING)
     settings.pop("seed")
     settings |= {"models": extractor.models} | extractor.resolved
@@ -144,45 +149,21 @@ def embed(config: Embed, reporter: Reporter = SILENT) -> Artefact:
         return _embed_all(config, extractor, patches, draft, reporter)
 
 
-@dataclass
-class _Extractor:
-    """What turns rows of the patches table into features of several models."""
-
-    models: list[str]
-    record: Input
-    resolved: dict[str, Any]
-    attributes: dict[str, Any]
-    seen: set[tuple[str, str]]
-    blocks: Any  # (Artefact, table, Embed) -> Iterator[dict[str, NDArray]]
-
-
-def _network(config: Embed, reporter: Reporter) -> _Extractor:
-    resolved: dict[str, Any] = {}
+def _network_extractor(config: Embed, reporter: Reporter) -> NetworkExtractor:
+    settings = PassSettings(config.device, config.batch_size, config.precision)
     if config.network is not None:
         artefact = open_artefact(config.network, "network")
         network, record = load_network(artefact), artefact.as_input("network")
         seen = tuned_on(artefact) if TUNED_ON in artefact.files else set()
-        name = artefact.path.resolve().name
+        prefix = config.name or artefact.path.resolve().name
+        resolved: dict[str, Any] = {}
     else:
         network, record, resolved = _untuned(config, reporter)
-        seen, name = set(), str(config.arch)
-    prefix = config.name or name
-    spec = network.spec
-    attributes = {
-        "architecture": spec.architecture,
-        "mean": list(spec.mean),
-        "std": list(spec.std),
-        "network": record.id,
-    }
-
-    def blocks(
-        patches: Artefact, table: pd.DataFrame, config: Embed
-    ) -> Iterator[dict[str, NDArray[np.float32]]]:
-        for part in _network_features(network, patches, table, config):
-            yield {f"{prefix}-{point}": part[point] for point in config.points}
-
-    models = [f"{prefix}-{point}" for point in config.points]
-    return _Extractor(models, record, resolved, attributes, seen, blocks)
+        seen, prefix = set(), config.name or str(resolved["arch"])
+    layer = RandomLayer(config.random_size, child_seed(config.seed, "random projection"))
+    return NetworkExtractor(
+        network, record, prefix, config.points, layer, settings, seen=seen, resolved=resolved
+    )
 
 
 def _untuned(config: Embed, reporter: Reporter) -> tuple[Network, Input, dict[str, Any]]:
@@ -213,58 +194,8 @@ def _untuned(config: Embed, reporter: Reporter) -> tuple[Network, Input, dict[st
     return network.eval(), start.record, resolved
 
 
-def _network_features(
-    network: Network, patches: Artefact, table: pd.DataFrame, config: Embed
-) -> Iterator[dict[str, NDArray[np.float32]]]:
-    from histograft.learning.embed import embed as embed_images
-    from histograft.learning.embed import project, random_projection_head
-
-    images = images_of(patches, table)
-    points = tuple(dict.fromkeys("gap" if p == "random" else p for p in config.points))
-    head = None
-    if "random" in config.points:
-        seed = child_seed(config.seed, "random projection")
-        head = random_projection_head(network.gap_size, config.random_size, seed)
-    for part in embed_images(
-        network,
-        (images.image(index) for index in range(len(images))),
-        points,
-        device=config.device,
-        batch_size=config.batch_size,
-        precision=config.precision,
-    ):
-        yield part if head is None else part | {"random": project(head, part["gap"])}
-
-
-def _shortcut_extractor(patches: Artefact) -> _Extractor:
-    models = [f"shortcut-{name}" for name in SHORTCUTS]
-    record = Input("network", "shortcuts", "shortcuts-1", "shortcuts")
-
-    def blocks(
-        patches: Artefact, table: pd.DataFrame, _: Embed
-    ) -> Iterator[dict[str, NDArray[np.float32]]]:
-        import json
-
-        import numpy as np
-
-        from histograft.imaging.shortcuts import color_histogram, jpeg_features, mean_rgb
-
-        images = images_of(patches, table)
-        quantization = table["source_quantization"].astype(object)
-        for index, (form, text) in enumerate(
-            zip(table["source_format"], quantization, strict=True)
-        ):
-            pixels = images.image(index)
-            tables = None if not isinstance(text, str) else json.loads(text)
-            values = (mean_rgb(pixels), color_histogram(pixels), jpeg_features(form, tables))
-            yield {m: np.atleast_2d(v) for m, v in zip(models, values, strict=True)}
-
-    del patches
-    return _Extractor(models, record, {}, {}, set(), blocks)
-
-
 def _embed_all(
-    config: Embed, extractor: _Extractor, patches: Artefact, draft: Draft, reporter: Reporter
+    config: Embed, extractor: Extractor, patches: Artefact, draft: Draft, reporter: Reporter
 ) -> Artefact:
     import numpy as np
 
@@ -277,7 +208,7 @@ def _embed_all(
                 task.advance(len(rows))
                 continue
             parts: dict[str, list[Any]] = {model: [] for model in extractor.models}
-            for part in extractor.blocks(patches, rows, config):
+            for part in extractor.features(images_of(patches, rows), rows):
                 for model, values in part.items():
                     parts[model].append(values)
                 task.advance(len(next(iter(part.values()))))
@@ -285,7 +216,7 @@ def _embed_all(
                 arrays: Any = {model: np.concatenate(v) for model, v in parts.items()}
                 np.savez(path, **arrays)
     side = int(images_of(patches, table.head(1)).image(0).shape[0])
-    attributes = extractor.attributes | {
+    attributes = dict(extractor.attributes) | {
         "name": patches.facts["dataset"],
         "patch_size": side,
         "patches": patches.id,

@@ -1,0 +1,170 @@
+"""What turns patches into features: a network read at named points, or shortcut baselines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+
+from histograft.core.artefact import Input
+from histograft.verbs.patch_images import PatchImages
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from histograft.learning.network import Network
+    from histograft.learning.network import Point as NetworkPoint
+
+Point = Literal["gap", "dense", "dense-pre", "random"]
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+SHORTCUTS = ("rgb", "histogram", "jpeg")
+
+
+class Extractor(Protocol):
+    """Features of several models in one pass over the patches.
+
+    Attributes
+    ----------
+    models : list of str
+        Names of the models.
+    record : Input
+        What goes into the identity of the features artefact.
+    resolved : dict
+        Settings that were found rather than given, hashed into the identity.
+    attributes : mapping
+        What the feature files say of the network.
+    seen : set of (str, str)
+        What the weights were tuned on, see `histograft.verbs.networks.tuned_on`.
+    """
+
+    models: list[str]
+    record: Input
+    resolved: dict[str, Any]
+    attributes: Mapping[str, Any]
+    seen: set[tuple[str, str]]
+
+    def features(
+        self, images: PatchImages, rows: pd.DataFrame
+    ) -> Iterator[dict[str, NDArray[np.float32]]]:
+        """Yield the features (B, D) of the next B patches for each model."""
+        ...
+
+
+@dataclass(frozen=True)
+class PassSettings:
+    """How patches pass through a network: device, patches at once, arithmetic."""
+
+    device: str
+    batch_size: int
+    precision: Precision
+
+
+@dataclass(frozen=True)
+class RandomLayer:
+    """An untrained dense layer with ReLU on the pooled features: its size and seed."""
+
+    size: int
+    seed: int
+
+
+class NetworkExtractor:
+    """A network, read at named points; ``random`` is an untrained dense layer on its gap.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    record : Input
+        Where it is from.
+    prefix : str
+        First part of the models' names.
+    points : tuple of str
+        Where to read it.
+    layer : RandomLayer
+        For the point ``random``.
+    settings : PassSettings
+        Device, batch and precision.
+    seen : set of (str, str)
+        What it was tuned on.
+    resolved : dict
+        Settings that were found with the weights.
+    """
+
+    def __init__(  # noqa: PLR0913 - everything that a pass needs, each named
+        self,
+        network: Network,
+        record: Input,
+        prefix: str,
+        points: tuple[Point, ...],
+        layer: RandomLayer,
+        settings: PassSettings,
+        *,
+        seen: set[tuple[str, str]],
+        resolved: dict[str, Any],
+    ) -> None:
+        self.models = [f"{prefix}-{point}" for point in points]
+        self.record = record
+        self.resolved = resolved
+        self.seen = seen
+        self.attributes = {
+            "architecture": network.spec.architecture,
+            "mean": list(network.spec.mean),
+            "std": list(network.spec.std),
+            "network": record.id,
+        }
+        self._network = network
+        self._points = points
+        self._layer = layer
+        self._settings = settings
+
+    def features(
+        self, images: PatchImages, rows: pd.DataFrame
+    ) -> Iterator[dict[str, NDArray[np.float32]]]:
+        """Yield the features of the next batch for each model."""
+        from histograft.learning.embed import embed, project, random_projection_head
+
+        del rows
+        wanted = dict.fromkeys("gap" if p == "random" else p for p in self._points)
+        head = random_projection_head(self._network.gap_size, self._layer.size, self._layer.seed)
+        for part in embed(
+            self._network,
+            (images.image(index) for index in range(len(images))),
+            tuple(cast("NetworkPoint", point) for point in wanted),
+            device=self._settings.device,
+            batch_size=self._settings.batch_size,
+            precision=self._settings.precision,
+        ):
+            yield {
+                model: project(head, part["gap"]) if point == "random" else part[point]
+                for model, point in zip(self.models, self._points, strict=True)
+            }
+
+
+class ShortcutExtractor:
+    """Mean RGB, color histogram and JPEG settings: what needs no network."""
+
+    def __init__(self) -> None:
+        self.models = [f"shortcut-{name}" for name in SHORTCUTS]
+        self.record = Input("network", "shortcuts", "shortcuts-1", "shortcuts")
+        self.resolved: dict[str, Any] = {}
+        self.attributes: Mapping[str, Any] = {}
+        self.seen: set[tuple[str, str]] = set()
+
+    def features(
+        self, images: PatchImages, rows: pd.DataFrame
+    ) -> Iterator[dict[str, NDArray[np.float32]]]:
+        """Yield the features of the next patch for each baseline."""
+        import numpy as np
+
+        from histograft.imaging.shortcuts import color_histogram, jpeg_features, mean_rgb
+
+        formats = rows["source_format"]
+        quantization = rows["source_quantization"].astype(object)
+        for index, (form, text) in enumerate(zip(formats, quantization, strict=True)):
+            pixels = images.image(index)
+            tables = json.loads(text) if isinstance(text, str) else None
+            values = (mean_rgb(pixels), color_histogram(pixels), jpeg_features(form, tables))
+            yield {m: np.atleast_2d(v) for m, v in zip(self.models, values, strict=True)}
