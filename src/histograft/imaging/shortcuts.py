@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 HISTOGRAM_BINS = 32
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")  # all that `read` decodes
 TABLES = 2  # luma and chroma
 
 
@@ -46,7 +46,7 @@ def color_histogram(pixels: NDArray[np.uint8], bins: int = HISTOGRAM_BINS) -> ND
 def jpeg_features(
     file_format: str, quantization: Sequence[Sequence[int]] | None
 ) -> NDArray[np.float32]:
-    """Format of the source file and its JPEG quantization tables, float32 (5 + 128,).
+    """Format of the source file and its JPEG quantization tables, float32 (6 + 128,).
 
     Parameters
     ----------
