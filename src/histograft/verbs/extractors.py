@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from histograft.core.artefact import Input
 from histograft.verbs.patch_images import PatchImages
@@ -109,7 +109,7 @@ class NetworkExtractor:
         self.record = record
         self.resolved = resolved
         self.seen = seen
-        self.attributes = {
+        self.attributes: Mapping[str, Any] = {
             "architecture": network.spec.architecture,
             "mean": list(network.spec.mean),
             "std": list(network.spec.std),
@@ -127,12 +127,14 @@ class NetworkExtractor:
         from histograft.learning.embed import embed, project, random_projection_head
 
         del rows
-        wanted = dict.fromkeys("gap" if p == "random" else p for p in self._points)
+        wanted: dict[NetworkPoint, None] = dict.fromkeys(
+            "gap" if p == "random" else p for p in self._points
+        )
         head = random_projection_head(self._network.gap_size, self._layer.size, self._layer.seed)
         for part in embed(
             self._network,
             (images.image(index) for index in range(len(images))),
-            tuple(cast("NetworkPoint", point) for point in wanted),
+            tuple(wanted),
             device=self._settings.device,
             batch_size=self._settings.batch_size,
             precision=self._settings.precision,
