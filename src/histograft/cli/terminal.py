@@ -65,6 +65,10 @@ class TerminalReporter:
         """Print a warning."""
         STDERR.print(f"[yellow]warning:[/yellow] {escape(text)}")
 
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table; what can be piped on is only a command's last line, so not there."""
+        print_table(title, columns, rows, STDERR)
+
 
 def print_error(error: HistograftError) -> None:
     """Print what is wrong and what to do."""
@@ -73,12 +77,17 @@ def print_error(error: HistograftError) -> None:
         STDERR.print(f"[bold]to fix it:[/bold] {escape(error.fix)}")
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    console: Console = STDOUT,
+) -> None:
     """Print a table of texts; columns of numbers are aligned right."""
     table = Table(title=escape(title), title_justify="left", title_style="bold")
     for index, name in enumerate(columns):
-        numeric = bool(rows) and all(row[index][:1] in "0123456789-–+<" for row in rows)
+        numeric = bool(rows) and all(row[index][:1] in "0123456789-–+−<" for row in rows)
         table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
-    STDOUT.print(table)
+    console.print(table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -26,6 +26,9 @@ class Reporter(Protocol):
     def warn(self, text: str) -> None:
         """Say what a careful user must know."""
 
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Show a table of texts."""
+
 
 class SilentReporter:
     """Says nothing; the default of the Python interface."""
@@ -42,6 +45,9 @@ class SilentReporter:
         """Do nothing."""
 
     def warn(self, text: str) -> None:
+        """Do nothing."""
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Do nothing."""
 
 

@@ -77,24 +77,21 @@ def leakage_report(patches: pd.DataFrame, side_px: int) -> dict[str, Any]:
 
 def leakage_sentences(report: dict[str, Any]) -> list[str]:
     """Say what a leakage report found, in sentences for people."""
-    shared = report["groups_in_two_splits"]
-    known = report["groups_known"]
-    lines = [
-        f"{len(shared)} group(s) have patches in two splits"
-        + (f": {', '.join(shared[:5])}" if shared else "")
+    shared, known = report["groups_in_two_splits"], report["groups_known"]
+    parts = [
+        f"{len(shared)} groups in two splits" + (f" ({', '.join(shared[:5])})" if shared else ""),
+        f"{report['exact_duplicates_across_splits']} exact and "
+        f"{report['near_duplicates_across_splits']} near duplicate pairs across splits",
     ]
+    if report["overlapping_test_share"] is not None:
+        parts.append(
+            f"{report['overlapping_test_share']:.1%} of test patches overlap training ones"
+        )
+    lines = ["leakage: " + ", ".join(parts)]
     if known < 1:
         lines.append(
             f"no group is known for {1 - known:.0%} of the patches: patients may be on both sides"
         )
-    lines.append(
-        f"{report['exact_duplicates_across_splits']} exact and "
-        f"{report['near_duplicates_across_splits']} near duplicate pair(s) across splits "
-        f"(perceptual hash within {report['near_duplicate_bits']} of 64 bits)"
-    )
-    share = report["overlapping_test_share"]
-    if share is not None:
-        lines.append(f"{share:.1%} of the test patches overlap a training patch")
     return lines
 
 

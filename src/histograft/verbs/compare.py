@@ -150,6 +150,8 @@ def compare(config: Compare, reporter: Reporter = SILENT) -> Artefact:
             ],
             "n_tests": int(tables[RESULTS_TABLE]["p_adjusted"].notna().sum()),
         }
+        reporter.table(*_summary(tables[RESULTS_TABLE]))
+        _tell_pairs(tables[COMPARISONS_TABLE], reporter)
         return draft.finish(facts)
 
 
@@ -161,3 +163,56 @@ def _adjust(results: pd.DataFrame, comparisons: pd.DataFrame) -> None:
         p_values = table["p_value"].astype(float)
         honest = table["test"] != PLAIN_T
         table["p_adjusted"] = holm(p_values.where(honest).to_numpy())
+
+
+def _summary(results: pd.DataFrame) -> tuple[str, list[str], list[list[str]]]:
+    """Accuracy of every model, as a table for the terminal."""
+    rows = []
+    for row in results[results["metric"] == "accuracy"].to_dict("records"):
+        rows.append(
+            [
+                f"{row['dataset']} ({row['protocol']})",
+                row["label"],
+                f"{100 * row['value']:.1f} ({100 * row['ci_low']:.1f}–{100 * row['ci_high']:.1f})",
+                row["ci_unit"],
+            ]
+        )
+    columns = ["data set", "model", "accuracy, % (95 % interval)", "resampled"]
+    return "Accuracy", columns, rows
+
+
+def _tell_pairs(comparisons: pd.DataFrame, reporter: Reporter) -> None:
+    rows = [
+        [
+            f"{row['dataset']} ({row['protocol']})",
+            f"{row['model']} − {row['compared_with']}",
+            f"{100 * row['difference']:+.1f} ({100 * row['difference_low']:+.1f} to "
+            f"{100 * row['difference_high']:+.1f})",
+            format_p(row["p_value"]),
+            format_p(row["p_adjusted"]),
+            str(row["test"]),
+        ]
+        for row in comparisons.to_dict("records")
+    ]
+    if not rows:
+        return
+    columns = ["data set", "models", "points (95 % interval)", "p", "p (Holm)", "test"]
+    reporter.table("Paired comparisons of accuracy", columns, rows)
+    if (comparisons["test"] == PLAIN_T).any():
+        reporter.warn(
+            "the plain paired t test (as in Li 2022) takes repeats over the same patches for "
+            "independent samples; its p values are far too small and are shown to be seen as such"
+        )
+
+
+def format_p(p_value: float) -> str:
+    """Write a p value for people, a dash for none.
+
+    Examples
+    --------
+    >>> format_p(0.0421), format_p(2e-9), format_p(float("nan"))
+    ('0.042', '<0.001', '–')
+    """
+    if p_value != p_value:
+        return "–"
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
