@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from histograft.imaging.read import FORMATS
 
 HISTOGRAM_BINS = 32
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF")  # all that `read` decodes
 TABLES = 2  # luma and chroma
 
 
@@ -60,7 +59,7 @@ def jpeg_features(
     Returns
     -------
     array of float32
-        One indicator for each format of `histograft.imaging.read.FORMATS`, then both tables; zeros where there is none.
+        One indicator for each of `FORMATS`, then both tables; zeros where there is none.
 
     Examples
     --------
