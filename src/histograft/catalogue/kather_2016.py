@@ -51,7 +51,8 @@ KATHER_2016 = Entry(
         ("folders, names, larger images", "projects that use the set, and the card of TensorFlow "
          "Datasets (colorectal_histology)"),
         ("625 images of each class", "README of donotbei/ToBaFu"),
-        ("ten numbers CRC-Prim-HE in the names", "a project that split by them"),
+        ("ten numbers CRC-Prim-HE in the names", "projects that split by them"),
+        ("DOI of the publication", "citations in many projects"),
     ),
-    unchecked=("that the number stands for a tumor", "DOI of the publication"),
+    unchecked=("that the number stands for a tumor",),
 )  # fmt: skip

@@ -65,6 +65,7 @@ NCT_CRC_HE_100K = Entry(
         ("license", "the same page, and the mirrors DykeF/NCTCRCHE100K and 1aurent/NCT-CRC-HE "
          "(a third mirror, owkin/nct-crc-he, says CC BY-SA)"),
         ("faults of color and JPEG", "abstract of the paper"),
+        ("images per class", "figures of a project that uses the set; their sum is 100,000"),
+        ("86 slides, DOI of the publication", "lists of data sets and citations in many projects"),
     ),
-    unchecked=("images per class (their sum is 100,000)", "86 slides", "DOI of the publication"),
 )  # fmt: skip
