@@ -74,6 +74,34 @@ def test_a_real_full_disk(small_disk):
     write_bytes(path, b"new" * 1000)  # what was half-written no longer takes space
 
 
+@pytest.mark.slow
+def test_a_full_disk_in_the_words_of_other_libraries(small_disk):
+    torch = pytest.importorskip("torch")
+    save_file = pytest.importorskip("safetensors.torch").save_file
+    large = torch.rand(100_000)
+
+    def write(save):
+        with written_atomically(small_disk / "x.pt") as partial:
+            save(partial)
+
+    for save in (lambda p: torch.save(large, p), lambda p: save_file({"x": large}, p)):
+        with pytest.raises(ArtefactError, match="no space is left"):
+            write(save)
+        assert names(small_disk) == []
+
+
+def test_an_error_of_another_kind_keeps_its_words(small_disk):
+    def write(error):
+        with written_atomically(small_disk / "x") as partial:
+            partial.write_bytes(bytes(250_000 if isinstance(error, ArtefactError) else 10))
+            raise error
+
+    with pytest.raises(ValueError, match="mine"):
+        write(ValueError("mine"))
+    with pytest.raises(ArtefactError, match="mine"):
+        write(ArtefactError("mine"))
+
+
 def test_a_full_device(tmp_path):
     def write():
         with written_atomically(tmp_path / "x") as partial:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from histograft.core.errors import ArtefactError
+from histograft.core.errors import ArtefactError, HistograftError
 
 PARTIAL_PREFIX = ".partial-"
+# A disk with less than this counts as full where writing failed for an unnamed reason.
+FULL_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,26 @@ def written_atomically(path: Path) -> Iterator[Path]:
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
             partial.replace(path)
-        except BaseException:
+        except BaseException as error:
+            full = _is_full_disk(error, path.parent)  # asked before space is given back
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
+            if full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             raise
         _sync_folder(path.parent)
+
+
+def _is_full_disk(error: BaseException, folder: Path) -> bool:
+    """Whether `error` is a library's other word for a full disk.
+
+    PyTorch raises RuntimeError ("unexpected pos") and safetensors an error of its own.
+    """
+    if not isinstance(error, Exception) or isinstance(error, (OSError, HistograftError)):
+        return False
+    with suppress(OSError):
+        return shutil.disk_usage(folder).free < FULL_BYTES
+    return False
 
 
 def write_bytes(path: Path, data: bytes) -> FileRecord:
