@@ -84,3 +84,31 @@ def test_flat_colors_of_equal_grey_are_background() -> None:
 
 def test_single_pixel() -> None:
     assert contrast_spread(np.array([[[1, 2, 3]]], np.uint8)) == 0
+
+
+def test_grey_images_have_no_factor_two_in_scikit_image() -> None:
+    grey = np.full((10, 100), 200, np.uint8)
+    grey[:, 50:] = 200 - round(0.075 * 255)
+    as_rgb = np.repeat(grey[..., None], 3, axis=2)
+    options = {"lower_percentile": 5, "upper_percentile": 99}
+    assert is_low_contrast(as_rgb, 0.05, **options)  # as HistoKT calls it
+    assert not is_low_contrast(grey, 0.05, **options)
+    assert not is_background(as_rgb, 0.05)
+
+
+def test_spread_by_hand() -> None:
+    # Grey 0 … 100 once each: the 5th percentile is 5, the 99th is 99.
+    ramp = np.repeat(np.arange(101, dtype=np.uint8), 3).reshape(1, 101, 3)
+    assert contrast_spread(ramp) == pytest.approx((99 - 5) / 255)
+
+
+@pytest.mark.parametrize(("rows", "background"), [(4, True), (6, False)])
+def test_share_of_dark_pixels_that_makes_tissue(rows: int, background: bool) -> None:
+    pixels = np.full((100, 100, 3), 240, np.uint8)
+    pixels[:rows] = 0  # 4 % lie below the 5th percentile, 6 % reach it
+    assert is_background(pixels, 0.05) is background
+
+
+def test_patch_on_the_threshold_is_kept() -> None:
+    pixels = patch(0, 0, 255)
+    assert not is_background(pixels, contrast_spread(pixels))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from histograft.core.errors import InputError
 from histograft.core.units import Scale
 from histograft.imaging.crop import crop_boxes, crop_origins, reflect_to
 
@@ -87,6 +88,17 @@ def test_stride_is_not_lost_to_rounding(patch: int, overlap: float, stride: int)
     assert crop_origins(patch + stride, patch, overlap)[:2] == [0, stride]
 
 
+@pytest.mark.parametrize("percent", range(100))
+def test_stride_is_exact_for_every_whole_percent(percent: int) -> None:
+    assert crop_origins(1000, 100, percent / 100)[1] == 100 - percent
+
+
+@pytest.mark.parametrize(("patch", "overlap"), [(0, 0.0), (-1, 0.0), (10, 1.0), (10, -0.1)])
+def test_impossible_crops_are_refused(patch: int, overlap: float) -> None:
+    with pytest.raises(InputError, match="overlap"):
+        crop_origins(100, patch, overlap)
+
+
 def test_boxes_go_row_by_row() -> None:
     boxes = crop_boxes(5, 7, 2, 0.0, flush_last=True)
     assert [(x, y) for x, y, _, _ in boxes] == [(x, y) for y in (0, 2, 3) for x in (0, 2, 4, 5)]
@@ -103,6 +115,15 @@ def test_reflection_is_numpys(shape: tuple[int, int], patch: int, channels: int 
     pad = [(0, max(0, patch - n)) for n in shape] + [(0, 0)] * (len(full) - 2)
     # NumPy reflects again and again where the padding is wider than the image.
     np.testing.assert_array_equal(reflect_to(pixels, patch), np.pad(pixels, pad, mode="reflect"))
+
+
+@given(height=st.integers(1, 30), width=st.integers(1, 30), side=st.integers(1, 70))
+def test_centered_image_is_padded_on_all_sides(height: int, width: int, side: int) -> None:
+    pixels = np.arange(height * width).reshape(height, width)
+    missing = np.maximum(0, (side - height, side - width))
+    before = missing // 2
+    expected = np.pad(pixels, list(zip(before, missing - before, strict=True)), mode="reflect")
+    np.testing.assert_array_equal(reflect_to(pixels, side, centered=True), expected)
 
 
 @given(n=st.integers(2, 9), wanted=st.integers(10, 60))

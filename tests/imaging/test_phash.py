@@ -63,6 +63,21 @@ def test_each_variant_is_imagehash_phash_of_that_variant(seed: int) -> None:
     assert [int(h) for h in hashes] == [imagehash_of(v) for v in variants(pixels)]
 
 
+@pytest.mark.parametrize("size", [(150, 700), (31, 33), (8, 8), (1, 40)])
+def test_identity_is_imagehash_phash_for_noise_of_any_size(size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (*size, 3)).astype(np.uint8)
+    assert int(perceptual_hashes(pixels)[0]) == imagehash_of(pixels)
+
+
+def test_variants_of_a_turned_copy_are_the_same_set() -> None:
+    # So it does not matter which of two images is turned.
+    grey = np.asarray(Image.fromarray(blobs(3, 32)).convert("L"))
+    pixels = np.repeat(grey[..., None], 3, axis=2)
+    original = set(perceptual_hashes(pixels).tolist())
+    for copy in variants(pixels):
+        assert set(perceptual_hashes(np.ascontiguousarray(copy)).tolist()) == original
+
+
 @given(seed=st.integers(0, 10_000), turn=st.integers(0, 7))
 def test_turned_copy_is_found(seed: int, turn: int) -> None:
     pixels = blobs(seed)
@@ -82,6 +97,12 @@ def test_resized_copy_is_found() -> None:
         pixels = blobs(seed)
         half = np.asarray(Image.fromarray(pixels).resize((112, 112), Image.Resampling.BICUBIC))
         assert distance(half, pixels) <= COPY_BITS
+
+
+def test_paler_copy_is_found() -> None:
+    for seed in range(20):
+        pixels = blobs(seed)
+        assert distance((pixels * 0.8 + 40).astype(np.uint8), pixels) <= COPY_BITS
 
 
 def test_different_pictures_are_far() -> None:

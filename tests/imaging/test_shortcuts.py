@@ -27,10 +27,10 @@ def test_mean_is_that_of_each_channel(seed: int) -> None:
     assert mean_rgb(pixels).dtype == np.float32
 
 
-@given(seed=st.integers(0, 10_000), bins=st.sampled_from([1, 2, 8, 32, 256]))
+@given(seed=st.integers(0, 10_000), bins=st.sampled_from([1, 2, 8, 10, 32, 256]))
 def test_histogram_is_numpys_of_each_channel(seed: int, bins: int) -> None:
     pixels = patch(seed)
-    edges = np.linspace(0, 256, bins + 1)
+    edges = np.ceil(np.arange(bins + 1) * 256 / bins)  # a value v is in bin v * bins // 256
     expected = [np.histogram(pixels[..., c], edges)[0] / pixels[..., c].size for c in range(3)]
     np.testing.assert_allclose(color_histogram(pixels, bins), np.concatenate(expected), rtol=1e-6)
 
@@ -68,6 +68,23 @@ def test_tables_follow_the_indicators_and_a_third_is_left_out() -> None:
 def test_unknown_format_and_one_table() -> None:
     assert jpeg_features("unknown", None).sum() == 0
     assert jpeg_features("JPEG", [[5] * 64])[-64:].sum() == 0
+
+
+def test_tables_of_the_standard() -> None:
+    # Annex K of ITU-T T.81 is what libjpeg writes at quality 50.
+    buffer = io.BytesIO()
+    Image.fromarray(patch(0)).save(buffer, "JPEG", quality=50)
+    image = decode_image(buffer.getvalue(), "patch.jpg")
+    luma, chroma = jpeg_features(image.format, image.quantization)[len(FORMATS) :].reshape(2, 64)
+    assert luma[:8].tolist() == [16, 11, 10, 16, 24, 40, 51, 61]
+    assert chroma[:8].tolist() == [17, 18, 24, 47, 99, 99, 99, 99]
+
+
+@pytest.mark.parametrize("tables", [None, [], [[1] * 64], [[1] * 64] * 2, [[1] * 64] * 4])
+def test_length_never_changes(tables: list[list[int]] | None) -> None:
+    values = jpeg_features("JPEG", tables)
+    assert values.shape == (len(FORMATS) + 128,)
+    assert values[len(FORMATS) :].sum() == 64 * min(len(tables or ()), 2)
 
 
 def test_they_find_out_a_class_that_was_saved_at_another_quality() -> None:
