@@ -447,6 +447,19 @@ class TestMask:
         assert result.dtype == np.uint8
         np.testing.assert_array_equal(result, bits)
 
+    @pytest.mark.parametrize("depth", [2, 4])
+    def test_grey_of_few_bits_may_be_codes_or_shades(self, depth: int) -> None:
+        # Pillow reads the sample 1 of 4 bits as 17, of 2 bits as 85: right for an image only.
+        data = png(8, 1, depth, 0, b"\0" + b"\x1b" * depth)
+        assert reason_of(data, decode_mask) == "mask"
+        assert quiet(data).pixels.shape == (1, 8, 3)
+
+    def test_palette_of_few_bits_holds_codes(self) -> None:
+        codes = np.array([[0, 1, 2, 3]], np.uint8)
+        image = Image.fromarray(codes).convert("P")
+        image.putpalette([0, 0, 0, 9, 9, 9, 50, 50, 50, 255, 255, 255])
+        np.testing.assert_array_equal(decode_mask(encode(image, bits=2), NAME), codes)
+
     def test_is_turned_like_its_image(self) -> None:
         codes = np.arange(6, dtype=np.uint8).reshape(2, 3)
         exif = Image.Exif()

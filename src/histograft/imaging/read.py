@@ -150,8 +150,8 @@ def decode_mask(
     Raises
     ------
     ImageError
-        With a reason of `decode_image`, or ``mask`` where the file has several channels or
-        fractions.
+        With a reason of `decode_image`, or ``mask`` where the file has several channels,
+        fractions, or grey values of 2 or 4 bits.
 
     Examples
     --------
@@ -172,6 +172,13 @@ def decode_mask(
             "mask",
             f"{name} is a JPEG file, whose compression changes class codes",
             "save it as a grey or palette PNG whose values are class codes",
+        )
+    if image.mode == "L" and _bits(image, data) in (2, 4):
+        # 1 of 4 bits may be the code 1 or the grey 17: writers differ in which they mean.
+        raise ImageError(
+            "mask",
+            f"{name} has {_bits(image, data)} bits per grey value, which may be codes or shades",
+            "save it as an 8-bit grey or palette PNG whose values are class codes",
         )
     upright, _ = _load(image, name)
     codes = np.asarray(upright)
