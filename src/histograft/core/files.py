@@ -99,10 +99,13 @@ def written_atomically(path: Path) -> Iterator[Path]:
 def _is_full_disk(error: BaseException, folder: Path) -> bool:
     """Whether `error` is a library's other word for a full disk.
 
-    PyTorch raises RuntimeError ("unexpected pos") and safetensors an error of its own.
+    PyTorch raises RuntimeError ("unexpected pos"), safetensors an error of its own in Rust's words
+    and removes what it wrote.
     """
     if not isinstance(error, Exception) or isinstance(error, (OSError, HistograftError)):
         return False
+    if f"(os error {errno.ENOSPC})" in str(error):
+        return True
     with suppress(OSError):
         return shutil.disk_usage(folder).free < FULL_BYTES
     return False
