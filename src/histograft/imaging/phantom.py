@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histograft.core.errors import InputError
-from histograft.imaging.phantom_grid import Grid
+from histograft.imaging.phantom_grid import Grid, smooth_noise
 from histograft.imaging.phantom_stain import LABORATORIES, Laboratory, photograph, stain
 from histograft.imaging.phantom_tissue import TISSUES
 
@@ -21,6 +21,9 @@ PHANTOM_CLASSES = ("adipose", "gland", "lymphoid", "muscle", "stroma", "tumor")
 
 # Chromatin and cell walls have details of about 1 µm; coarser images sum over finer samples.
 COARSEST_SAMPLE_UM = 0.5
+
+# Proteins are never evenly dyed: contrast and size of the grain of eosin.
+GRAIN, GRAIN_UM = 0.08, 1.4
 
 
 def render_phantom(
@@ -80,5 +83,7 @@ def render_phantom(
     binning = int(np.ceil(mpp / COARSEST_SAMPLE_UM - 1e-9))
     grid = Grid(size_px * binning, mpp / binning)
     section = TISSUES[tissue](grid, rng)
+    grain = smooth_noise(grid, rng, GRAIN_UM, octaves=2)
+    section.eosin *= 1 + np.float32(GRAIN) * grain
     light = stain(section.hematoxylin, section.eosin, laboratory, patient_seed, rng)
     return photograph(light, laboratory, rng, mpp=grid.mpp, binning=binning)

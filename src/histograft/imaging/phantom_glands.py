@@ -103,7 +103,7 @@ class Rings:
         )
 
     def goblets(self, rng: np.random.Generator) -> Nuclei:
-        """Drops of mucin between the nuclei and the lumen, as outlines to be filled."""
+        """Outlines of drops of mucin between the nuclei and the lumen, to be filled."""
         which, turn = self._row(rng)
         kept = rng.random(len(which)) < rng.uniform(0.15, 0.6)
         which, turn = which[kept], turn[kept]

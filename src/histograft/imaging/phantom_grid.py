@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
+from scipy.special import expit
 
 Field = NDArray[np.float32]
 
@@ -66,7 +67,8 @@ class Grid:
         float32 array, shape (n,)
         """
         column, row = np.clip((points_um / self.mpp).astype(int), 0, self.size_px - 1).T
-        return field[row, column]
+        values: Field = field[row, column]
+        return values
 
 
 def smooth_noise(
@@ -135,12 +137,13 @@ def streaks(
     table = _wrapped_weights(n_along) @ knots @ _wrapped_weights(n_across).T
     table /= np.float32(_SPLINE_VARIANCE)
     where = np.stack([along * (_TABLE_STEPS / length_um), across * (_TABLE_STEPS / width_um)])
-    return map_coordinates(table, where, order=1, mode="grid-wrap", output=np.float32)
+    values: Field = map_coordinates(table, where, order=1, mode="grid-wrap", output=np.float32)
+    return values
 
 
 def soft_step(field: Field, edge: float | Field, width: float) -> Field:
     """Rise from 0 to 1 around an edge: the logistic function of (field - edge) / width."""
-    return (1 / (1 + np.exp((edge - field) / width))).astype(np.float32)
+    return np.asarray(expit((field - edge) / width), np.float32)
 
 
 def _spline_weights(position: Field, n_knots: int) -> Field:
@@ -155,7 +158,7 @@ def _spline_weights(position: Field, n_knots: int) -> Field:
 
 
 def _wrapped_weights(n_knots: int) -> Field:
-    position = np.arange(n_knots * _TABLE_STEPS, dtype=np.float32) / _TABLE_STEPS
+    position = np.arange(n_knots * _TABLE_STEPS, dtype=np.float32) / np.float32(_TABLE_STEPS)
     weights = _spline_weights(position, n_knots + 3)
     weights[:, :3] += weights[:, n_knots:]
     return weights[:, :n_knots]

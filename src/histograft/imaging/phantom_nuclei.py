@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from scipy.special import expit
 
 from histograft.imaging.phantom_grid import Field, Grid, smooth_noise
 
@@ -210,7 +211,8 @@ def _windows(
         axis[inside].astype(np.float32)[:, None, None]
         for axis in (nuclei.half_length_um, nuclei.half_width_um)
     )
-    return index, (dx * c + dy * s) / a, (dy * c - dx * s) / b
+    u, v = ((dx * c + dy * s) / a).astype(np.float32), ((dy * c - dx * s) / b).astype(np.float32)
+    return index.astype(np.int64, copy=False), u, v
 
 
 def _profiles(
@@ -241,7 +243,7 @@ def _profiles(
         outline -= column(size * np.sin(chance.phase[:, k])) * sk
     rho = radius / np.maximum(outline, np.float32(0.3))
     mean_um = column(np.sqrt(nuclei.half_length_um * nuclei.half_width_um))
-    mask = 1 / (1 + np.exp(np.minimum((rho - 1) * mean_um * np.float32(2.2 / edge_um), 30)))
+    mask = expit((1 - rho) * mean_um * np.float32(2.2 / edge_um))
     inner = np.clip(rho, 0, 1)
     density = 1 - np.float32(nuclei.clear) * (1 - inner**3)
     if nuclei.nucleolus > 0:

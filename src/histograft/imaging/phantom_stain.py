@@ -13,7 +13,9 @@ from histograft.imaging.phantom_grid import Field
 # SD of the logarithm of the dye strengths, and SD of the components of the stain vectors.
 PATIENT_STRENGTH_SD = 0.10
 PATIENT_HUE_SD = 0.025
-IMAGE_STRENGTH_SD = 0.22
+IMAGE_STRENGTH_SD = 0.32
+IMAGE_HUE_SD = 0.05
+FOCUS_SD = 0.5  # of the logarithm of the blur, from image to image
 
 Stains = tuple[tuple[float, float, float], tuple[float, float, float]]
 
@@ -57,7 +59,7 @@ class Laboratory:
 LABORATORIES: dict[str, Laboratory] = {
     "lab-a": Laboratory(
         name="lab-a",
-        stains=((0.65, 0.70, 0.29), (0.10, 0.96, 0.26)),
+        stains=((0.65, 0.70, 0.30), (0.14, 0.92, 0.36)),
         hematoxylin=1.0,
         eosin=1.0,
         glass=(0.955, 0.945, 0.955),
@@ -68,9 +70,9 @@ LABORATORIES: dict[str, Laboratory] = {
     ),
     "lab-b": Laboratory(
         name="lab-b",
-        stains=((0.53, 0.80, 0.28), (0.11, 0.85, 0.52)),
-        hematoxylin=0.85,
-        eosin=1.25,
+        stains=((0.52, 0.79, 0.33), (0.10, 0.82, 0.56)),
+        hematoxylin=0.9,
+        eosin=1.1,
         glass=(0.95, 0.93, 0.90),
         noise=0.014,
         blur_um=0.45,
@@ -112,12 +114,14 @@ def stain(
     patient = np.random.default_rng(patient_seed)
     strength = np.array([laboratory.hematoxylin, laboratory.eosin])
     strength *= np.exp(patient.normal(0, PATIENT_STRENGTH_SD, 2))
-    strength *= np.exp(rng.normal(0, IMAGE_STRENGTH_SD, 2))
+    strength *= np.exp(IMAGE_STRENGTH_SD * rng.standard_normal(2).clip(-2, 2))
     vectors = np.array(laboratory.stains) + patient.normal(0, PATIENT_HUE_SD, (2, 3))
+    vectors += IMAGE_HUE_SD * rng.standard_normal((2, 3)).clip(-2, 2)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     decay = (-np.log(10) * strength[:, None] * vectors).astype(np.float32)
-    light = np.exp(hematoxylin[..., None] * decay[0] + eosin[..., None] * decay[1])
-    return light * np.array(laboratory.glass, np.float32)
+    light: Field = np.exp(hematoxylin[..., None] * decay[0] + eosin[..., None] * decay[1])
+    light *= np.array(laboratory.glass, np.float32)
+    return light
 
 
 def photograph(
@@ -142,10 +146,12 @@ def photograph(
     -------
     uint8 array, shape (H / binning, W / binning, 3)
     """
-    sigma = laboratory.blur_um / mpp
+    focus = np.exp(FOCUS_SD * np.clip(rng.standard_normal(), -2, 2))
+    sigma = laboratory.blur_um * focus / mpp
     seen = gaussian_filter(light, (sigma, sigma, 0), mode="nearest", truncate=2.5)
     n = seen.shape[0] // binning
     if binning > 1:
         seen = seen.reshape(n, binning, n, binning, 3).mean((1, 3))
     seen = seen + np.float32(laboratory.noise) * rng.standard_normal(seen.shape, dtype=np.float32)
-    return np.clip(seen * 255 + 0.5, 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(seen * 255 + 0.5, 0, 255).astype(np.uint8)
+    return pixels

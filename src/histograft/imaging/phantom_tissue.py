@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from histograft.imaging.phantom_grid import Field, Grid, smooth_noise, soft_step, streaks
 from histograft.imaging.phantom_glands import Rings
+from histograft.imaging.phantom_grid import Field, Grid, smooth_noise, soft_step, streaks
 from histograft.imaging.phantom_nuclei import Nuclei, Points, scatter, sow, stamp
 
 
@@ -58,7 +58,8 @@ class Fibers:
             grid.read(self.across, points_um + h) - grid.read(self.across, points_um - h)
             for h in step
         )
-        return np.arctan2(-dx, dy).astype(np.float64)
+        angles: NDArray[np.float64] = np.arctan2(-dx, dy).astype(np.float64)
+        return angles
 
 
 def fibers(grid: Grid, rng: np.random.Generator, bend_um: float, bend_length_um: float) -> Fibers:
@@ -94,7 +95,7 @@ def _lymphocytes(rng: np.random.Generator, points: Points) -> Nuclei:
         half * rng.uniform(1.0, 1.12, n),
         half,
         rng.uniform(0, np.pi, n),
-        rng.normal(0.95, 0.12, n).clip(0.6, 1.3),
+        rng.normal(0.85, 0.12, n).clip(0.5, 1.2),
         irregular=0.04,
         clear=0.15,
         clump=0.28,
@@ -105,24 +106,26 @@ def _lymphocytes(rng: np.random.Generator, points: Points) -> Nuclei:
 def collagen(grid: Grid, rng: np.random.Generator, gaps: float) -> tuple[Section, Fibers]:
     """Wavy bundles of collagen with spindle nuclei; `gaps` is about the share of empty space."""
     lie = fibers(grid, rng, 7.0, 26.0)
-    lie = Fibers(lie.along, lie.across + 1.1 * np.sin(lie.along * np.float32(0.45)))
+    crimp, phase = (smooth_noise(grid, rng, 24) for _ in range(2))
+    lie = Fibers(lie.along, lie.across + crimp * np.sin(0.45 * lie.along + phase))
     bundles = streaks(grid, rng, lie.along, lie.across, length_um=38, width_um=5.5)
     fine = streaks(grid, rng, lie.along, lie.across, length_um=16, width_um=1.5)
-    solid = soft_step(bundles + 0.35 * fine, 2.6 * (gaps - 0.5), 0.22)
+    hairs = streaks(grid, rng, lie.along, lie.across, length_um=9, width_um=0.7)
+    solid = soft_step(bundles + 0.4 * fine + 0.15 * hairs, 2.6 * (gaps - 0.5), 0.3)
     section = _blank(grid)
-    section.put(solid, 0.03, 0.30 + 0.06 * fine + 0.03 * bundles)
-    section.put(1 - solid, 0.015, 0.035)
+    section.put(solid, 0.03, 0.25 + 0.05 * fine + 0.03 * hairs + 0.03 * bundles)
+    section.put(1 - solid, 0.015, 0.03 + 0.008 * hairs)
     return section, lie
 
 
 def stroma(grid: Grid, rng: np.random.Generator) -> Section:
     """Loose connective tissue: wavy collagen, spindle nuclei, a few lymphocytes."""
-    section, lie = collagen(grid, rng, rng.uniform(0.1, 0.55))
+    section, lie = collagen(grid, rng, rng.uniform(0.05, 0.6))
     section.put_nuclei(
         grid, _spindles(grid, rng, lie, scatter(grid, rng, rng.uniform(1200, 3600))), rng
     )
     section.put_nuclei(
-        grid, _lymphocytes(rng, scatter(grid, rng, rng.choice([100, 500, 1600]))), rng
+        grid, _lymphocytes(rng, scatter(grid, rng, rng.choice([100, 600, 2400]))), rng
     )
     return section
 
@@ -131,12 +134,12 @@ def muscle(grid: Grid, rng: np.random.Generator) -> Section:
     """Smooth muscle: straight parallel fibers with long nuclei."""
     lie = fibers(grid, rng, 3.0, 70.0)
     width = rng.uniform(5.0, 8.0)
-    cells = streaks(grid, rng, lie.along, lie.across, length_um=60, width_um=width * 0.6)
+    cells = streaks(grid, rng, lie.along, lie.across, length_um=60, width_um=0.6 * width)
     fine = streaks(grid, rng, lie.along, lie.across, length_um=30, width_um=1.1)
     clefts = streaks(grid, rng, lie.along, lie.across, length_um=90, width_um=14)
-    solid = soft_step(clefts, rng.uniform(-2.2, -0.2), 0.12)
+    solid = soft_step(clefts, rng.uniform(-2.2, 0.4), 0.12)
     section = _blank(grid)
-    section.put(solid, 0.05, 0.36 + 0.05 * cells + 0.035 * fine)
+    section.put(solid, 0.04, 0.29 + 0.045 * cells + 0.03 * fine)
     section.put(1 - solid, 0.015, 0.04)
     points = scatter(grid, rng, rng.uniform(1100, 3000))
     points = points[grid.read(solid, points) > 0.6]
@@ -157,12 +160,12 @@ def muscle(grid: Grid, rng: np.random.Generator) -> Section:
 def lymphoid(grid: Grid, rng: np.random.Generator) -> Section:
     """Lymphoid tissue: densely packed small round nuclei with hardly any cytoplasm."""
     section, lie = collagen(grid, rng, rng.uniform(0.3, 0.6))
-    share = rng.uniform(0.45, 1.0)
+    share = rng.uniform(0.55, 0.95)
     place = smooth_noise(grid, rng, 45, octaves=2)
     field = soft_step(place, 1.6 - 3.6 * share, 0.3)
     section.put(0.8 * field, 0.06, 0.14 + 0.03 * smooth_noise(grid, rng, 2.5))
     section.put_nuclei(grid, _spindles(grid, rng, lie, scatter(grid, rng, 700)), rng)
-    points = sow(grid, rng, rng.uniform(7.0, 8.4))
+    points = sow(grid, rng, rng.uniform(7.2, 9.0))
     points = points[grid.read(field, points) > rng.uniform(0.15, 0.8, len(points))]
     section.put_nuclei(grid, _lymphocytes(rng, points), rng)
     return section
@@ -172,18 +175,18 @@ def tumor(grid: Grid, rng: np.random.Generator) -> Section:
     """Carcinoma: nests of crowded, large, unequal nuclei with nucleoli, in a stroma."""
     section, lie = collagen(grid, rng, rng.uniform(0.1, 0.5))
     section.put_nuclei(grid, _spindles(grid, rng, lie, scatter(grid, rng, 1500)), rng)
-    share = rng.uniform(0.4, 1.0)
+    share = rng.uniform(0.5, 0.9)
     place = smooth_noise(grid, rng, 34, octaves=2)
     edge = 1.5 - 3.4 * share
-    nest = soft_step(place, edge, 0.10)
+    nest = soft_step(place, edge, 0.06)
     shrink = soft_step(place, edge - rng.uniform(0.1, 0.5), 0.10)
     section.put(shrink, 0.01, 0.03)
     grain = smooth_noise(grid, rng, 2.2, octaves=2)
-    section.put(nest, 0.13 + 0.03 * grain, 0.25 + 0.05 * grain)
-    points = sow(grid, rng, rng.uniform(10.5, 14.5))
+    section.put(nest, 0.12 + 0.02 * grain, 0.22 + 0.03 * grain)
+    points = sow(grid, rng, rng.uniform(11.0, 15.5))
     points = points[grid.read(place, points) > edge + 0.15]
     n = len(points)
-    half = np.exp(rng.normal(np.log(5.4), 0.16, n)).clip(3.8, 8.0)
+    half = np.exp(rng.normal(np.log(5.3), 0.15, n)).clip(3.8, 8.0)
     stretch = np.exp(np.abs(rng.normal(0, 0.16, n)))
     nuclei = Nuclei(
         points,
@@ -213,7 +216,7 @@ def gland(grid: Grid, rng: np.random.Generator) -> Section:
     for nuclei in between:
         section.put_nuclei(grid, nuclei, rng)
     grain = smooth_noise(grid, rng, 2.0, octaves=2)
-    section.put(soft_step(depth, -1.2, 0.3), 0.05, 0.42)  # the basement membrane
+    section.put(0.8 * soft_step(depth, -0.8, 0.25), 0.04, 0.34)  # the basement membrane
     section.put(soft_step(depth, 0.0, 0.4), 0.14 + 0.025 * grain, 0.26 + 0.03 * grain)
     goblets, _ = stamp(grid, rings.goblets(rng), rng)
     section.put(0.9 * goblets, 0.075 + 0.015 * grain, 0.05)
@@ -235,10 +238,10 @@ def adipose(grid: Grid, rng: np.random.Generator) -> Section:
         section.put_nuclei(grid, nuclei, rng)
     spacing = rng.uniform(42, 66)
     inside = _distance_to_wall(grid, rng, spacing)
-    septum = smooth_noise(grid, rng, 45) * 14 + rng.uniform(-22, 10)
-    inside = np.minimum(inside, 2 - septum)
+    septum = smooth_noise(grid, rng, 45) * 9 + rng.uniform(-9, 6)
+    inside = inside - np.maximum(septum, 0)
     thin = rng.uniform(0.5, 1.1)
-    section.put(soft_step(inside, -1.5, 0.5), 0.03, 0.34)
+    section.put(soft_step(inside, -1.0, 0.5), 0.03, 0.28)
     section.put(soft_step(inside, thin, 0.3), 0.012, 0.02)
     points = scatter(grid, rng, 14000)
     points = points[np.abs(grid.read(inside, points)) < 0.8]
@@ -266,7 +269,8 @@ def _distance_to_wall(grid: Grid, rng: np.random.Generator, spacing_um: float) -
     soft_um = 2.0
     gap = (square.min(0) - square) / np.float32(2 * spacing_um * soft_um)
     others = np.exp(np.maximum(gap, -60)).sum(0) - 1
-    return (-soft_um * np.log(np.maximum(others, 1e-12))).astype(np.float32)
+    distance: Field = -soft_um * np.log(np.maximum(others, np.float32(1e-12)))
+    return distance
 
 
 TISSUES: dict[str, Callable[[Grid, np.random.Generator], Section]] = {
