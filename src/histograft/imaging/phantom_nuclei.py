@@ -40,6 +40,9 @@ class Nuclei:
         Size of its clumps.
     nucleolus : float
         Share of nuclei with a visible nucleolus.
+    shown : bool array, shape (n,), or None
+        Which are drawn; None for all. A nucleus that is not shown still takes its share of the
+        random numbers, so that one that flips at another µm/px changes none of the others.
     """
 
     points_um: Points
@@ -52,6 +55,7 @@ class Nuclei:
     clump: float = 0.25
     clump_um: float = 1.0
     nucleolus: float = 0.0
+    shown: NDArray[np.bool_] | None = None
 
 
 def sow(
@@ -161,12 +165,13 @@ def stamp(grid: Grid, nuclei: Nuclei, rng: np.random.Generator) -> tuple[Field, 
     n, size = len(nuclei.points_um), grid.size_px
     chance = _Outlines.draw(rng, n)
     clumps = smooth_noise(grid, rng, nuclei.clump_um, octaves=1)
-    if n == 0:
+    shown = np.ones(n, bool) if nuclei.shown is None else nuclei.shown
+    if not shown.any():
         return np.zeros((size, size), np.float32), np.zeros((size, size), np.float32)
-    reach_um = float(nuclei.half_length_um.max()) * (1 + 2 * nuclei.irregular) + 1.0
+    reach_um = float(nuclei.half_length_um[shown].max()) * (1 + 2 * nuclei.irregular) + 1.0
     half = int(np.ceil(reach_um / grid.mpp))
     center = np.floor(nuclei.points_um / grid.mpp).astype(int)
-    inside = np.all((center > -half) & (center < size + half), axis=1)
+    inside = shown & np.all((center > -half) & (center < size + half), axis=1)
     index, u, v = _windows(grid, nuclei, inside, half)
     mask, density = _profiles(nuclei, inside, chance, u, v, edge_um=max(0.45, 0.6 * grid.mpp))
     padded = size + 4 * half

@@ -87,7 +87,9 @@ def _spindles(grid: Grid, rng: np.random.Generator, lie: Fibers, points: Points)
     )
 
 
-def _lymphocytes(rng: np.random.Generator, points: Points) -> Nuclei:
+def _lymphocytes(
+    rng: np.random.Generator, points: Points, shown: NDArray[np.bool_] | None = None
+) -> Nuclei:
     n = len(points)
     half = rng.normal(3.2, 0.2, n).clip(2.7, 3.7)
     return Nuclei(
@@ -100,6 +102,7 @@ def _lymphocytes(rng: np.random.Generator, points: Points) -> Nuclei:
         clear=0.15,
         clump=0.28,
         clump_um=1.1,
+        shown=shown,
     )
 
 
@@ -142,7 +145,6 @@ def muscle(grid: Grid, rng: np.random.Generator) -> Section:
     section.put(solid, 0.04, 0.29 + 0.045 * cells + 0.03 * fine)
     section.put(1 - solid, 0.015, 0.04)
     points = scatter(grid, rng, rng.uniform(1100, 3000))
-    points = points[grid.read(solid, points) > 0.6]
     n = len(points)
     nuclei = Nuclei(
         points,
@@ -152,6 +154,7 @@ def muscle(grid: Grid, rng: np.random.Generator) -> Section:
         rng.uniform(0.45, 0.8, n),
         irregular=0.04,
         clear=0.25,
+        shown=grid.read(solid, points) > 0.6,
     )
     section.put_nuclei(grid, nuclei, rng)
     return section
@@ -166,8 +169,8 @@ def lymphoid(grid: Grid, rng: np.random.Generator) -> Section:
     section.put(0.8 * field, 0.06, 0.14 + 0.03 * smooth_noise(grid, rng, 2.5))
     section.put_nuclei(grid, _spindles(grid, rng, lie, scatter(grid, rng, 700)), rng)
     points = sow(grid, rng, rng.uniform(7.2, 9.0))
-    points = points[grid.read(field, points) > rng.uniform(0.15, 0.8, len(points))]
-    section.put_nuclei(grid, _lymphocytes(rng, points), rng)
+    shown = grid.read(field, points) > rng.uniform(0.15, 0.8, len(points))
+    section.put_nuclei(grid, _lymphocytes(rng, points, shown), rng)
     return section
 
 
@@ -184,7 +187,6 @@ def tumor(grid: Grid, rng: np.random.Generator) -> Section:
     grain = smooth_noise(grid, rng, 2.2, octaves=2)
     section.put(nest, 0.12 + 0.02 * grain, 0.22 + 0.03 * grain)
     points = sow(grid, rng, rng.uniform(11.0, 15.5))
-    points = points[grid.read(place, points) > edge + 0.15]
     n = len(points)
     half = np.exp(rng.normal(np.log(5.3), 0.15, n)).clip(3.8, 8.0)
     stretch = np.exp(np.abs(rng.normal(0, 0.16, n)))
@@ -199,6 +201,7 @@ def tumor(grid: Grid, rng: np.random.Generator) -> Section:
         clump=0.26,
         clump_um=1.5,
         nucleolus=0.7,
+        shown=grid.read(place, points) > edge + 0.15,
     )
     section.put_nuclei(grid, nuclei, rng)
     return section
@@ -244,7 +247,6 @@ def adipose(grid: Grid, rng: np.random.Generator) -> Section:
     section.put(soft_step(inside, -1.0, 0.5), 0.03, 0.28)
     section.put(soft_step(inside, thin, 0.3), 0.012, 0.02)
     points = scatter(grid, rng, 14000)
-    points = points[np.abs(grid.read(inside, points)) < 0.8]
     n = len(points)
     flat = Nuclei(
         points,
@@ -252,6 +254,7 @@ def adipose(grid: Grid, rng: np.random.Generator) -> Section:
         rng.uniform(1.0, 1.5, n),
         Fibers(inside, inside).angles(grid, points),
         rng.uniform(0.6, 1.0, n),
+        shown=np.abs(grid.read(inside, points)) < 0.8,
     )
     section.put_nuclei(grid, flat, rng)
     return section
