@@ -36,6 +36,7 @@ def check_entry(entry: Entry) -> None:
     assert entry.group_rule
     assert entry.mpp_source
     assert entry.faults
+    assert all(entry.name in warning for warning in entry.warnings)
     assert entry.checked
     assert min(entry.size_px) > 0
     counts = entry.expected_counts
@@ -187,6 +188,7 @@ def test_unknown_name_brings_the_near_ones(wrong: str, suggested: str) -> None:
     with pytest.raises(InputError) as caught:
         find_entry(wrong)
     assert suggested in caught.value.fix
+    assert any(name not in caught.value.fix for name in ENTRIES), "only the near ones"
 
 
 @pytest.mark.parametrize("wrong", ["", "zzzzzz"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import warnings
 import zlib
 from collections.abc import Callable
@@ -144,13 +145,21 @@ class TestWhole:
     def test_name_does_not_matter(self) -> None:
         assert quiet(encode(PIXELS, "JPEG")).format == "JPEG"  # although NAME ends in .png
 
-    def test_threads_agree(self) -> None:
-        files = [encode(PIXELS, form) for form in ("PNG", "TIFF", "BMP")] * 20
+    def test_threads_leave_pillows_limit_and_the_filters_of_warnings_as_they_were(self) -> None:
+        pixels = PIXELS[:4, :4]
+        files = [encode(pixels, form) for form in ("PNG", "TIFF", "BMP")] * 200
         filters = list(warnings.filters)
         limit = Image.MAX_IMAGE_PIXELS
-        with ThreadPoolExecutor(8) as threads:
-            for image in threads.map(lambda data: decode_image(data, NAME), files):
-                np.testing.assert_array_equal(image.pixels, PIXELS)
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            with ThreadPoolExecutor(8) as threads:
+                decoded = list(
+                    threads.map(lambda data: decode_image(data, NAME, max_pixels=10**9), files)
+                )
+        finally:
+            sys.setswitchinterval(interval)
+        assert all(np.array_equal(image.pixels, pixels) for image in decoded)
         assert warnings.filters == filters
         assert limit == Image.MAX_IMAGE_PIXELS
 
