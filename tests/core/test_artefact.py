@@ -82,8 +82,14 @@ def test_the_order_of_inputs_matters(make_identity):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [1, -float("inf")]])
 def test_a_setting_that_is_no_number_is_an_input_error(value):
-    with pytest.raises(InputError, match="NaN or infinite"):
-        hash_json({"c": value})
+    with pytest.raises(InputError, match="lr is NaN or infinite"):
+        hash_json({"config": {"epochs": 1, "lr": value}})
+
+
+def test_such_a_setting_leaves_no_folder(tmp_path, make_identity):
+    with pytest.raises(InputError, match="c is NaN"):
+        claim(tmp_path / "p", make_identity(config={"c": float("nan")}))
+    assert not (tmp_path / "p").exists()
 
 
 def test_an_identity_comes_back_from_a_manifest(identity):

@@ -211,6 +211,7 @@ def claim(path: Path, identity: Identity) -> Artefact | Draft:
         The folder holds something else, is in use by another process, or cannot be written.
     """
     path = Path(path)
+    hash_json(identity.as_json())  # refuses settings that are no JSON before a folder is made
     with explained_disk_errors(path):
         for _ in range(CLAIM_ATTEMPTS):
             if (path / MANIFEST).exists():

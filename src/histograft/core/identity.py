@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -119,7 +120,18 @@ def hash_json(value: Any) -> str:
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except ValueError as error:
-        raise InputError(
-            f"a setting is NaN or infinite ({value})", "give finite numbers"
-        ) from error
+        names = ", ".join(_not_finite(value))
+        raise InputError(f"{names} is NaN or infinite", "give a finite number") from error
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _not_finite(value: Any, name: str = "value") -> Iterator[str]:
+    """Names of the numbers in a JSON value that are NaN or infinite."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _not_finite(item, str(key))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _not_finite(item, name)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield name
