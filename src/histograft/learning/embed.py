@@ -15,6 +15,7 @@ from histograft.core.errors import InputError
 from histograft.core.seeds import child_seed
 from histograft.learning.batches import normalize
 from histograft.learning.initialize import initialize_glorot
+from histograft.learning.memory import kept_memory
 from histograft.learning.network import Network, Point
 from histograft.learning.regime import Precision, make_fabric
 
@@ -84,15 +85,16 @@ def _passes(
     network.to(memory_format=torch.channels_last).to(fabric.device).eval()
     waiting = iter(images)
     first = 0
-    while batch := list(islice(waiting, batch_size)):
-        raw = torch.from_numpy(_stacked(batch, first)).permute(0, 3, 1, 2)
-        first += len(batch)
-        with torch.inference_mode(), fabric.autocast():
-            gap = network.forward_a(
-                normalize(raw.to(fabric.device), network.spec.mean, network.spec.std)
-            )
-            found = {point: network.features_from_gap(gap, point) for point in points}
-        yield {point: tensor.float().cpu().numpy() for point, tensor in found.items()}
+    with kept_memory(fabric.device.type):
+        while batch := list(islice(waiting, batch_size)):
+            raw = torch.from_numpy(_stacked(batch, first)).permute(0, 3, 1, 2)
+            first += len(batch)
+            with torch.inference_mode(), fabric.autocast():
+                gap = network.forward_a(
+                    normalize(raw.to(fabric.device), network.spec.mean, network.spec.std)
+                )
+                found = {point: network.features_from_gap(gap, point) for point in points}
+            yield {point: tensor.float().cpu().numpy() for point, tensor in found.items()}
 
 
 def _stacked(batch: list[NDArray[np.uint8]], first: int) -> NDArray[np.uint8]:

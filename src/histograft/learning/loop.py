@@ -36,6 +36,7 @@ from histograft.learning.losses import (
 )
 from histograft.learning.network import Network, load_state, state_to_save
 from histograft.learning.optimizers import make_optimizer, make_schedule
+from histograft.learning.memory import kept_memory
 from histograft.learning.regime import Regime, RunOptions, make_fabric
 from histograft.learning.tune import choose_parameters, set_modes
 
@@ -120,7 +121,9 @@ def fit(
         )
     with torch.random.fork_rng():
         torch.manual_seed(child_seed(regime.seed, "fit", regime.tune))
-        return _Fit(network, (train, val), (train_labels, val_labels), regime, run).run()
+        work = _Fit(network, (train, val), (train_labels, val_labels), regime, run)
+        with kept_memory(work.fabric.device.type):
+            return work.run()
 
 
 class _Fit:
