@@ -78,7 +78,7 @@ def test_another_scale_shows_the_same_tissue(tissue):
         coarse = drawn(tissue, QUIET, size_px=384 // block, mpp=mpp).astype(float)
         means = fine.reshape(384 // block, block, 384 // block, block, 3).mean((1, 3))
         assert np.abs(means - coarse).mean() < 3
-        assert np.corrcoef(means.ravel(), coarse.ravel())[0, 1] > 0.98
+        assert np.corrcoef(means.ravel(), coarse.ravel())[0, 1] > 0.95
 
 
 @given(

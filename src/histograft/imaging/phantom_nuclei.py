@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.special import expit
 from histograft.imaging.phantom_grid import Field, Grid, smooth_noise
 
 MARGIN_UM = 12.0  # nuclei are drawn this far beyond the edge, so that the edge cuts some
+_NUCLEOLUS_UM = 0.9
 
 Points = NDArray[np.float64]
 
@@ -125,6 +127,7 @@ def scatter(grid: Grid, rng: np.random.Generator, per_mm2: float) -> Points:
 
 
 def _pushed_apart(points: Points, least_um: float, rounds: int = 2) -> Points:
+    points = points.copy()
     for _ in range(rounds):
         if len(points) < 2:
             break
@@ -187,6 +190,8 @@ def stamp(grid: Grid, nuclei: Nuclei, rng: np.random.Generator) -> tuple[Field, 
 
 @dataclass(frozen=True)
 class _Outlines:
+    """What chance decides for each nucleus, shown or not."""
+
     amplitude: NDArray[np.float64]
     phase: NDArray[np.float64]
     nucleolus: NDArray[np.float64]
@@ -234,27 +239,34 @@ def _profiles(
     def column(values: NDArray[np.float64]) -> Field:
         return values[inside].astype(np.float32)[:, None, None]
 
-    square = u * u + v * v
-    radius = np.sqrt(square) + np.float32(1e-6)
-    # cos(kφ + p) = cos(kφ) cos(p) - sin(kφ) sin(p), with the powers of (u + iv) / r: no arctan.
-    c1, s1 = u / radius, v / radius
-    c2, s2 = c1 * c1 - s1 * s1, 2 * c1 * s1
-    outline = np.ones_like(radius)
-    for k, (ck, sk) in enumerate(
-        ((c2, s2), (c2 * c1 - s2 * s1, s2 * c1 + c2 * s1), (c2 * c2 - s2 * s2, 2 * c2 * s2))
-    ):
-        size = nuclei.irregular * chance.amplitude[:, k]
-        outline += column(size * np.cos(chance.phase[:, k])) * ck
-        outline -= column(size * np.sin(chance.phase[:, k])) * sk
-    rho = radius / np.maximum(outline, np.float32(0.3))
+    rho = _relative_radius(u, v, column, nuclei.irregular, chance)
     mean_um = column(np.sqrt(nuclei.half_length_um * nuclei.half_width_um))
     mask = expit((1 - rho) * mean_um * np.float32(2.2 / edge_um))
-    inner = np.clip(rho, 0, 1)
-    density = 1 - np.float32(nuclei.clear) * (1 - inner**3)
+    density = 1 - np.float32(nuclei.clear) * (1 - np.clip(rho, 0, 1) ** 3)
     if nuclei.nucleolus > 0:
         has = column((chance.nucleolus[:, 2] < nuclei.nucleolus).astype(float))
         cu, cv = (column(0.7 * chance.nucleolus[:, k] - 0.35) for k in (0, 1))
-        spot_um = 0.9
-        far = ((u - cu) ** 2 + (v - cv) ** 2) * (mean_um / spot_um) ** 2
-        density = density + has * np.float32(0.45) * np.exp(-np.minimum(far, 30))
+        away = ((u - cu) ** 2 + (v - cv) ** 2) * (mean_um / np.float32(_NUCLEOLUS_UM)) ** 2
+        density = density + has * np.float32(0.45) * np.exp(-np.minimum(away, 30))
     return mask.astype(np.float32), (density * column(nuclei.tone)).astype(np.float32)
+
+
+def _relative_radius(
+    u: Field,
+    v: Field,
+    column: Callable[[NDArray[np.float64]], Field],
+    irregular: float,
+    chance: _Outlines,
+) -> Field:
+    """Distance from the center as a share of the outline's in that direction."""
+    radius = np.sqrt(u * u + v * v) + np.float32(1e-6)
+    # cos(kφ + p) = cos(kφ) cos(p) - sin(kφ) sin(p), with the powers of (u + iv) / r: no arctan.
+    c1, s1 = u / radius, v / radius
+    c2, s2 = c1 * c1 - s1 * s1, 2 * c1 * s1
+    waves = ((c2, s2), (c2 * c1 - s2 * s1, s2 * c1 + c2 * s1), (c2 * c2 - s2 * s2, 2 * c2 * s2))
+    outline = np.ones_like(radius)
+    for k, (ck, sk) in enumerate(waves):
+        size = irregular * chance.amplitude[:, k]
+        outline += column(size * np.cos(chance.phase[:, k])) * ck
+        outline -= column(size * np.sin(chance.phase[:, k])) * sk
+    return (radius / np.maximum(outline, np.float32(0.3))).astype(np.float32)
