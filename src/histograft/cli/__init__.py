@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +54,7 @@ def _command(module: ModuleType, cls: type[Any], work: Callable[..., Any]) -> Ca
         ],
         "return": None,
     }
-    command.__doc__ = str(cls.__doc__).split("\n\n    Attributes")[0]
+    command.__doc__ = inspect.cleandoc(cls.__doc__ or "").split("\n\nAttributes")[0]
     return command
 
 

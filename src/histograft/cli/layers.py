@@ -9,7 +9,7 @@ from typing import Any
 
 from cyclopts import App, ArgumentCollection, Token
 
-from histograft.core.configuration import check_keys, preset_values
+from histograft.core.configuration import checked_values, preset_values
 from histograft.core.errors import InputError
 
 
@@ -37,8 +37,7 @@ class ConfigLayers:
         values = preset_values(presets, _given(by_name.get("preset")))
         source = dict.fromkeys(values, "--preset")
         if file := _given(by_name.get("config")):
-            stated = read_toml(Path(file))
-            check_keys(cls, stated, file)
+            stated = checked_values(cls, read_toml(Path(file)), file)
             values |= stated
             source |= dict.fromkeys(stated, file)
         for name, value in values.items():

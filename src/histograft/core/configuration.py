@@ -104,9 +104,7 @@ def from_mapping(cls: type[Config], values: Mapping[str, Any], where: str) -> Co
     InputError
         A key is unknown, a required field is missing, or a value is of another type.
     """
-    check_keys(cls, values, where)
-    hints = typing.get_type_hints(cls)
-    given = {key: _coerce(value, hints[key], f"{where}: {key}") for key, value in values.items()}
+    given = checked_values(cls, values, where)
     lacking = [
         f.name
         for f in dataclasses.fields(cls)  # type: ignore[arg-type]
@@ -128,6 +126,26 @@ def check_keys(cls: type[Any], values: Mapping[str, Any], where: str) -> None:
                 f"{where}: {cls.__name__} has no option {key!r}",
                 f"{hint}its options are {', '.join(names)}",
             )
+
+
+def checked_values(cls: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return values converted to the types of a configuration's fields.
+
+    Raises
+    ------
+    InputError
+        A key is unknown, or a value is of another type.
+    """
+    check_keys(cls, values, where)
+    hints = typing.get_type_hints(cls)
+    return {key: _coerce(value, hints[key], f"{where}: {key}") for key, value in values.items()}
+
+
+def require_at_least(value: int, least: int, name: str) -> None:
+    """Raise an `InputError` that names the option where a count is too small."""
+    if value < least:
+        flag = "--" + name.replace("_", "-")
+        raise InputError(f"{flag} is {value}", f"give {least} or more")
 
 
 def with_preset(

@@ -13,9 +13,9 @@ from histograft.imaging.phantom_grid import Field
 # SD of the logarithm of the dye strengths, and SD of the components of the stain vectors.
 PATIENT_STRENGTH_SD = 0.10
 PATIENT_HUE_SD = 0.025
-IMAGE_STRENGTH_SD = 0.32
-IMAGE_HUE_SD = 0.05
-FOCUS_SD = 0.5  # of the logarithm of the blur, from image to image
+IMAGE_STRENGTH_SD = 0.28
+IMAGE_HUE_SD = 0.02
+FOCUS_SD = 0.25  # of the logarithm of the blur, from image to image
 
 Stains = tuple[tuple[float, float, float], tuple[float, float, float]]
 

@@ -34,9 +34,9 @@ from histograft.learning.losses import (
     checked_labels,
     correct,
 )
+from histograft.learning.memory import kept_memory
 from histograft.learning.network import Network, load_state, state_to_save
 from histograft.learning.optimizers import make_optimizer, make_schedule
-from histograft.learning.memory import kept_memory
 from histograft.learning.regime import Regime, RunOptions, make_fabric
 from histograft.learning.tune import choose_parameters, set_modes
 

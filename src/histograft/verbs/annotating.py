@@ -21,8 +21,7 @@ def with_groups(source: Source, hashes: list[str]) -> pd.DataFrame:
     table = source.table.copy()
     table["source_sha256"] = hashes
     known = table["group"].notna()
-    origin = "catalogue" if source.origin.startswith("catalogue") else "samples"
-    table["group_source"] = known.map({True: origin, False: "image"})
+    table["group_source"] = known.map({True: _origin(source), False: "image"})
     table["group"] = table["group"].where(known, "image:" + table["source_sha256"].str[:16])
     return table
 
@@ -32,7 +31,7 @@ def with_scale(
 ) -> pd.DataFrame:
     """Add the µm/px of each image and where it is from: the table, an option, the catalogue."""
     stated = table["mpp"].notna()
-    table["mpp_source"] = stated.map({True: "samples", False: "unknown"})
+    table["mpp_source"] = stated.map({True: _origin(source), False: "unknown"})
     fallback, word = config.mpp, "option"
     if fallback is None and source.entry is not None:
         fallback, word = source.entry.mpp, "catalogue"
@@ -91,3 +90,8 @@ def with_splits(
     )
     table["split_source"] = "drawn"
     return table
+
+
+def _origin(source: Source) -> str:
+    """Who states what the table holds: the user's file, or the catalogue's reading of paths."""
+    return "catalogue" if source.origin.startswith("catalogue") else "samples"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from histograft.core.artefact import Artefact, Draft, Identity, Input, claim, open_artefact
-from histograft.core.configuration import Role, fields_with_role
+from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.files import written_atomically
 from histograft.core.reporter import SILENT, Reporter
@@ -94,6 +94,8 @@ class Embed:
     device: Annotated[Literal["auto", "cpu", "cuda"], Role.EXECUTION] = "auto"
 
     def __post_init__(self) -> None:
+        require_at_least(self.batch_size, 1, "batch_size")
+        require_at_least(self.random_size, 1, "random_size")
         given = sum([self.network is not None, self.weights is not None, self.shortcuts])
         if given != 1:
             raise InputError(

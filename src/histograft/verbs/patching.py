@@ -199,8 +199,7 @@ def _rescale(
         )
     scaled = resample(pixels, job.native_mpp, target, rule=job.rules.resampling)
     if mask is not None:
-        mask = resample_mask(mask, job.native_mpp, target)
-        mask = mask[: scaled.shape[0], : scaled.shape[1]]
+        mask = resample_mask(mask, job.native_mpp, target, rule=job.rules.resampling)
     return scaled, mask, scale.is_upsampling
 
 

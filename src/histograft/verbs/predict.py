@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from histograft.core.artefact import Artefact, Draft, Identity, claim, open_artefact
-from histograft.core.configuration import Role, fields_with_role
+from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.files import written_atomically
 from histograft.core.reporter import SILENT, Reporter
@@ -78,11 +78,11 @@ class Predict:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.folds < 2 or self.repeats < 1:
-            raise InputError(
-                f"--folds {self.folds} and --repeats {self.repeats}",
-                "give 2 or more, and 1 or more",
-            )
+        require_at_least(self.folds, 2, "folds")
+        require_at_least(self.repeats, 1, "repeats")
+        require_at_least(self.neighbors, 1, "neighbors")
+        if self.c is not None and not self.c > 0:
+            raise InputError(f"--c is {self.c}", "give more than 0")
         if not self.features:
             raise InputError("no features are given", "give one or more features artefacts")
 

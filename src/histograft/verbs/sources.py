@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -101,7 +100,7 @@ def read_source(path: Path, *, name: str | None = None, catalogue: str | None = 
         if column.name not in table:
             table[column.name] = float("nan") if column.kind == "number" else None
     _check_paths(table, root, origin)
-    remarks = () if entry is None else tuple(_count_remarks(entry, table))
+    remarks = () if entry is None else tuple(_entry_remarks(entry, table, origin, root))
     return Source(name or root.resolve().name, root, table, origin, entry, remarks)
 
 
@@ -116,11 +115,26 @@ def content_hashes(source: Source) -> list[str]:
         return list(threads.map(one, source.table["file"]))
 
 
-def source_id(source: Source, hashes: Iterable[str]) -> str:
-    """Hash of what a source holds: its rows and the content of its files, in the table's order."""
-    columns = [c.name for c in SAMPLES.columns]
-    rows = source.table[columns].astype(object).where(source.table[columns].notna(), None)
-    return hash_json([columns, rows.to_numpy().tolist(), list(hashes)])
+def source_id(table: pd.DataFrame, split_column: str | None) -> str:
+    """Hash what a source holds, row by row in the table's order.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A samples table with the column ``source_sha256`` and the scale of each image.
+    split_column : str or None
+        A further column that decides on splits.
+
+    Returns
+    -------
+    str
+        SHA-256 over the columns that a result can depend on and the content of the files.
+    """
+    columns = [c.name for c in SAMPLES.columns] + ["source_sha256"]
+    if split_column in table.columns and split_column not in columns:
+        columns.append(str(split_column))
+    rows = table[columns].astype(object).where(table[columns].notna(), None)
+    return hash_json([columns, rows.to_numpy().tolist()])
 
 
 def read_split(table: pd.DataFrame, column: str, where: str) -> pd.Series | None:
@@ -224,7 +238,8 @@ def _read_catalogue_layout(folder: Path, entry: Entry) -> pd.DataFrame:
 
     from histograft.catalogue.registry import samples_from_files
 
-    rows = samples_from_files(entry, [str(p) for p in _images_below(folder)])
+    files = [str(p) for p in _images_below(folder)]
+    rows = samples_from_files(entry, files)
     if not rows:
         raise InputError(
             f"{folder} holds no image in the layout of {entry.name}",
@@ -282,10 +297,19 @@ def _check_paths(table: pd.DataFrame, root: Path, origin: str) -> None:
                 )
 
 
-def _count_remarks(entry: Entry, table: pd.DataFrame) -> list[str]:
-    from histograft.catalogue.registry import count_differences
+def _entry_remarks(entry: Entry, table: pd.DataFrame, origin: str, root: Path) -> list[str]:
+    """Warn of what the catalogue knows of a set, and where the copy at hand differs from it."""
+    from histograft.catalogue.registry import count_differences, unmatched_files
 
-    return list(count_differences(entry, Counter(table["label"])))
+    remarks = [*entry.warnings, *count_differences(entry, Counter(table["label"]))]
+    if origin.startswith("catalogue"):
+        strange = unmatched_files(entry, [str(p) for p in _images_below(root)])
+        if strange:
+            remarks.append(
+                f"{len(strange)} image(s) are not laid out as {entry.name} is, such as "
+                f"{strange[0]}; they are left out"
+            )
+    return remarks
 
 
 def short_hash(text: str) -> str:

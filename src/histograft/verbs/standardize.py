@@ -22,8 +22,7 @@ from histograft.core.units import check_mpp
 from histograft.verbs.annotating import with_groups, with_scale, with_splits
 from histograft.verbs.audit import leakage_report, leakage_sentences
 from histograft.verbs.patching import ImageJob, ImageOutcome, PatchRules, cut_image
-from histograft.verbs.sources import Source, content_hashes, read_source, short_hash
-from histograft.verbs.sources import source_id as id_of_source
+from histograft.verbs.sources import Source, content_hashes, read_source, short_hash, source_id
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,7 +198,7 @@ def standardize(config: Standardize, reporter: Reporter = SILENT) -> Artefact:
     table = with_scale(with_groups(source, hashes), config, source, reporter)
     settings = fields_with_role(config, Role.SETTING) | {"name": source.name}
     settings.pop("seed")
-    raw = Input("samples", "samples", id_of_source(source, hashes), source.name)
+    raw = Input("samples", "samples", source_id(table, config.split_column), source.name)
     draft = claim(
         config.out, Identity("patches", "standardize", VERSION, settings, (raw,), config.seed)
     )

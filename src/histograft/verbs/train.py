@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from histograft.core.artefact import Artefact, Draft, Identity, claim, open_artefact
-from histograft.core.configuration import Role, fields_with_role
+from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.core.seeds import child_seed
@@ -128,6 +128,21 @@ class Train:
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     seed: int = 0
     device: Annotated[Literal["auto", "cpu", "cuda"], Role.EXECUTION] = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs_head", "epochs_all", "batch_size"):
+            require_at_least(getattr(self, name), 1, name)
+        for name in ("lr_head", "lr_all"):
+            if not getattr(self, name) > 0:
+                raise InputError(
+                    f"--{name.replace('_', '-')} is {getattr(self, name)}", "give more than 0"
+                )
+        if self.weight_decay < 0:
+            raise InputError(f"--weight-decay is {self.weight_decay}", "give 0 or more")
+        if self.patience is not None:
+            require_at_least(self.patience, 1, "patience")
+        if not self.hidden or min(self.hidden) < 1:
+            raise InputError(f"--hidden is {self.hidden}", "give one or more sizes above 0")
 
 
 PRESETS: dict[str, dict[str, Any]] = {
