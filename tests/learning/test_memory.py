@@ -36,10 +36,14 @@ def test_freed_memory_stays_inside_the_block_and_goes_back_after_it() -> None:
 def test_memory_goes_back_also_after_an_error() -> None:
     process, size = psutil.Process(), 256 * 1024**2
     before = process.memory_info().rss
-    with pytest.raises(RuntimeError, match="on purpose"), kept_memory("cpu"):
+
+    def fail() -> None:
         block = torch.ones(size, dtype=torch.uint8)
         del block
         raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"), kept_memory("cpu"):
+        fail()
     assert process.memory_info().rss - before < size / 2
 
 
