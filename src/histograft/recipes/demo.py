@@ -91,7 +91,7 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
         reporter.warn(notice)
     folder, n, seed = config.out / "data", config.patients, config.seed
     tuned, *evaluated = (
-        write_cohort(cohort, folder, reporter)
+        write_cohort(cohort, folder, config.workers, reporter)
         for cohort in (
             Cohort("lab-a", "lab-a", n, 4, seed),
             Cohort("lab-a-new-patients", "lab-a", n, 2, seed),

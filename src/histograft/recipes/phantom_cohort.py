@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from histograft.core.executor import map_in_order, open_executor
 from histograft.core.files import write_bytes
 from histograft.core.reporter import Reporter
 from histograft.core.seeds import child_seed
@@ -39,8 +40,19 @@ class Cohort:
     seed: int
 
 
-def write_cohort(cohort: Cohort, folder: Path, reporter: Reporter) -> Path:
-    """Write the images and the table of a cohort; what is there already is kept.
+@dataclass(frozen=True)
+class _Job:
+    """One image of a cohort and where it goes."""
+
+    cohort: Cohort
+    tissue: str
+    patient: int
+    number: int
+    path: Path
+
+
+def write_cohort(cohort: Cohort, folder: Path, workers: int | None, reporter: Reporter) -> Path:
+    """Write the images and the table of a cohort; what an interrupted run wrote is kept.
 
     Parameters
     ----------
@@ -48,6 +60,8 @@ def write_cohort(cohort: Cohort, folder: Path, reporter: Reporter) -> Path:
         What to draw.
     folder : pathlib.Path
         Folder of the cohorts.
+    workers : int or None
+        Processes, see `histograft.core.executor.open_executor`.
     reporter : Reporter
         Whom to tell.
 
@@ -59,49 +73,53 @@ def write_cohort(cohort: Cohort, folder: Path, reporter: Reporter) -> Path:
     from histograft.imaging.phantom import LABORATORIES, PHANTOM_CLASSES
 
     laboratory = LABORATORIES[cohort.laboratory]
-    out = folder / cohort.name
-    rows = [
-        (tissue, patient, number)
-        for patient in range(cohort.n_patients)
-        for tissue in PHANTOM_CLASSES
-        for number in range(cohort.images_per_class)
-    ]
+    ending = "png" if laboratory.jpeg_quality is None else "jpg"
+    # Images of another seed must not be taken for these.
+    out = folder / f"seed-{cohort.seed}" / cohort.name
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["file", "label", "group", "mpp"])
-    with reporter.task(f"{cohort.name}: drawing phantom tissue", len(rows)) as task:
-        for tissue, patient, number in rows:
-            name = f"{tissue}/patient{patient:02d}-{number}.{_ending(laboratory.jpeg_quality)}"
-            writer.writerow([name, tissue, f"patient{patient:02d}", laboratory.native_mpp])
-            if not (out / name).exists():
-                write_bytes(out / name, _image(cohort, tissue, patient, number))
+    jobs = []
+    for patient in range(cohort.n_patients):
+        for tissue in PHANTOM_CLASSES:
+            for number in range(cohort.images_per_class):
+                name = f"{tissue}/patient{patient:02d}-{number}.{ending}"
+                writer.writerow([name, tissue, f"patient{patient:02d}", laboratory.native_mpp])
+                jobs.append(_Job(cohort, tissue, patient, number, out / name))
+    with (
+        reporter.task(f"{cohort.name}: drawing phantom tissue", len(jobs)) as task,
+        open_executor(workers) as executor,
+    ):
+        for _ in map_in_order(executor, _draw, jobs):
             task.advance()
     write_bytes(out / "samples.csv", table.getvalue().encode())
     return out
 
 
-def _ending(jpeg_quality: int | None) -> str:
-    return "png" if jpeg_quality is None else "jpg"
-
-
-def _image(cohort: Cohort, tissue: str, patient: int, number: int) -> bytes:
+def _draw(job: _Job) -> None:
+    """Draw an image and write it, unless it is there."""
+    if job.path.exists():
+        return
     import numpy as np
     from PIL import Image
 
     from histograft.imaging.phantom import LABORATORIES, render_phantom
 
+    cohort = job.cohort
     laboratory = LABORATORIES[cohort.laboratory]
-    patient_seed = child_seed(cohort.seed, "patient", cohort.name, patient)
-    rng = np.random.default_rng(
-        child_seed(cohort.seed, "image", cohort.name, tissue, patient, number)
-    )
-    side_px = round(SIDE_UM / laboratory.native_mpp)
+    patient_seed = child_seed(cohort.seed, "patient", cohort.name, job.patient)
+    image_seed = child_seed(cohort.seed, "image", cohort.name, job.tissue, job.patient, job.number)
     pixels = render_phantom(
-        tissue, laboratory, patient_seed, rng, size_px=side_px, mpp=laboratory.native_mpp
+        job.tissue,
+        laboratory,
+        patient_seed,
+        np.random.default_rng(image_seed),
+        size_px=round(SIDE_UM / laboratory.native_mpp),
+        mpp=laboratory.native_mpp,
     )
     buffer = io.BytesIO()
     if laboratory.jpeg_quality is None:
         Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     else:
         Image.fromarray(pixels).save(buffer, "JPEG", quality=laboratory.jpeg_quality)
-    return buffer.getvalue()
+    write_bytes(job.path, buffer.getvalue())
