@@ -8,10 +8,12 @@ from histograft.core.errors import InputError
 from histograft.core.reporter import Reporter
 from histograft.core.seeds import child_seed
 from histograft.core.units import check_mpp
-from histograft.verbs.sources import Source, read_split
+from histograft.verbs.sources import ABSENT, Source, read_split
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from histograft.verbs.standardize import Standardize
 
@@ -61,30 +63,13 @@ def with_splits(
     """Add the split of each image: obeyed where one is stated, else drawn over groups."""
     from histograft.stats.folds import split_groups
 
-    column = "split" if table["split"].notna().any() else config.split_column
-    if config.split_column is not None and config.split_column not in table.columns:
-        reporter.note(f"{source.name} has no column {config.split_column!r}; groups are split")
-        column = "split" if table["split"].notna().any() else None
-    if column is not None:
-        split = read_split(table, column, source.name)
-        if split is not None:
-            table["split"], table["split_source"] = (
-                split,
-                "samples" if column == "split" else "column",
-            )
-            return table
-        if column == "split":
-            raise InputError(
-                f"{source.name}: the column split does not hold both train and test",
-                "fill it with train, val and test, or remove it to have groups split",
-            )
-        reporter.note(
-            f"{source.name}: column {column!r} does not hold training and test rows; "
-            "groups are split instead"
-        )
+    stated = _stated_split(table, config, source, reporter)
+    if stated is not None:
+        table["split"], table["split_source"] = stated
+        return table
     table["split"] = split_groups(
         table["label"].to_numpy(str),
-        table["group"].to_numpy(str),
+        _inseparable(table),
         fractions=config.fractions,
         seed=child_seed(config.seed, "split", source.name),
     )
@@ -92,6 +77,43 @@ def with_splits(
     return table
 
 
+def _stated_split(
+    table: pd.DataFrame, config: Standardize, source: Source, reporter: Reporter
+) -> tuple[pd.Series, str] | None:
+    """Read the requested column where it divides the set, else a filled column ``split``."""
+    name = config.split_column
+    if name is not None and name not in table.columns:
+        reporter.note(f"{source.name} has no column {name!r}")
+    elif name is not None and name != "split":
+        split = read_split(table, name, source.name)
+        if split is not None:
+            return split, "column"
+        reporter.note(f"{source.name}: column {name!r} does not hold training and test rows")
+    if table["split"].notna().any():
+        split = read_split(table, "split", source.name, may_be_one=True)
+        return None if split is None else (split, "samples")
+    return None
+
+
+def _inseparable(table: pd.DataFrame) -> NDArray[np.str_]:
+    """Join groups that hold copies of one image: those must not be divided either."""
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    groups = table["group"].to_numpy(str)
+    there = (table["source_sha256"] != ABSENT).to_numpy(bool)
+    names, group = np.unique(groups, return_inverse=True)
+    _, image = np.unique(table["source_sha256"].to_numpy(str), return_inverse=True)
+    size = len(names) + len(table)
+    links = coo_array(
+        (np.ones(there.sum()), (group[there], len(names) + image[there])), shape=(size, size)
+    )
+    _, part = connected_components(links, directed=False)
+    # A part takes the first of its groups' names, so that groups by themselves keep theirs.
+    _, first, position = np.unique(part[: len(names)], return_index=True, return_inverse=True)
+    return np.asarray(names[first][position][group])
+
+
 def _origin(source: Source) -> str:
-    """Who states what the table holds: the user's file, or the catalogue's reading of paths."""
     return "catalogue" if source.origin.startswith("catalogue") else "samples"

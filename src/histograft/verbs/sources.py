@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -105,11 +106,14 @@ def read_source(path: Path, *, name: str | None = None, catalogue: str | None = 
 
 
 def content_hashes(source: Source) -> list[str]:
-    """SHA-256 of each image of a source, ``"absent"`` where there is no file."""
+    """SHA-256 of each image of a source, ``"absent"`` where no file can be read."""
 
     def one(file: str) -> str:
         path = source.root / file
-        return hash_file(path).sha256 if path.is_file() else ABSENT
+        try:
+            return hash_file(path).sha256 if path.is_file() else ABSENT
+        except OSError:  # such as a name that is too long; cutting the image says what it is
+            return ABSENT
 
     with ThreadPoolExecutor(4) as threads:
         return list(threads.map(one, source.table["file"]))
@@ -137,7 +141,9 @@ def source_id(table: pd.DataFrame, split_column: str | None) -> str:
     return hash_json([columns, rows.to_numpy().tolist()])
 
 
-def read_split(table: pd.DataFrame, column: str, where: str) -> pd.Series | None:
+def read_split(
+    table: pd.DataFrame, column: str, where: str, *, may_be_one: bool = False
+) -> pd.Series | None:
     """Read a split column, or None where it does not hold both training and test rows.
 
     Parameters
@@ -148,6 +154,8 @@ def read_split(table: pd.DataFrame, column: str, where: str) -> pd.Series | None
         Name of the column.
     where : str
         Name of the data set, for messages.
+    may_be_one : bool
+        Read a column without training or without test rows too.
 
     Returns
     -------
@@ -157,18 +165,18 @@ def read_split(table: pd.DataFrame, column: str, where: str) -> pd.Series | None
     Raises
     ------
     InputError
-        The column holds both training and test rows, and others that are neither.
+        The column is to be read, and some rows name no split.
     """
     words = table[column].astype("string").str.strip().str.lower()
     split = words.map(SPLIT_WORDS)
-    if not {"train", "test"} <= set(split.dropna()):
+    if not may_be_one and not {"train", "test"} <= set(split.dropna()):
         return None
     odd = split.isna()
     if odd.any():
         examples = ", ".join(repr(v) for v in table.loc[odd, column].drop_duplicates()[:3])
         raise InputError(
             f"{where}: {int(odd.sum())} row(s) of column {column!r} name no split ({examples})",
-            f"write one of {', '.join(SPLITS)} into each row",
+            f"write one of {', '.join(SPLITS)} into each row, or take the column out",
         )
     return split
 
@@ -190,7 +198,8 @@ def _read_samples(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        header = path.open(encoding="utf-8-sig", newline="").readline()
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text", "save it as CSV UTF-8") from error
     names = next(csv.reader([header]), [])
@@ -202,11 +211,23 @@ def _read_samples(path: Path) -> pd.DataFrame:
                     "save it as comma-separated CSV UTF-8",
                 )
     require_columns(pd.DataFrame(columns=names), ["file", "label"], str(path))
+    return _read_csv(path)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read a table of texts; a row with more cells than the header has names is an error."""
+    import pandas as pd
+
     try:
-        return pd.read_csv(path, dtype="string", encoding="utf-8-sig", keep_default_na=False)
+        with warnings.catch_warnings():
+            # Without index_col=False pandas takes the first of too many cells for a row's name.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                path, dtype="string", encoding="utf-8-sig", keep_default_na=False, index_col=False
+            )
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text", "save it as CSV UTF-8") from error
-    except pd.errors.ParserError as error:
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
         raise InputError(
             f"{path} is not a table: {error}", "put cells that hold a comma in double quotes"
         ) from error
@@ -216,11 +237,15 @@ def _read_imagefolder(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     if path.suffix == ".csv":
-        table = pd.read_csv(path, dtype="string", encoding="utf-8-sig", keep_default_na=False)
-    elif path.suffix == ".parquet":
-        table = pd.read_parquet(path)
+        table = _read_csv(path)
     else:
-        table = pd.read_json(path, lines=True)
+        try:
+            if path.suffix == ".parquet":
+                table = pd.read_parquet(path)
+            else:  # texts stay as they are written: the label "01" is no number
+                table = pd.read_json(path, lines=True, dtype=False)
+        except (ValueError, OSError) as error:
+            raise InputError(f"{path} cannot be read: {error}", "write it again") from error
     require_columns(table, ["file_name", "label"], str(path))
     return table.rename(columns={"file_name": "file"})
 
