@@ -156,6 +156,12 @@ def cut_image(job: ImageJob) -> ImageOutcome:
             raise ImageError(
                 "absent", f"{job.name} does not exist", "correct the table or add the file"
             ) from error
+        except OSError as error:
+            raise ImageError(
+                "unreadable",
+                f"{job.name} cannot be read ({error.strerror})",
+                "correct the table, or the file's name or rights",
+            ) from error
         image = decode_image(data, job.name, max_pixels=job.rules.max_image_px)
         mask = _read_mask(job, image)
         pixels, mask, upsampled = _rescale(image.pixels, mask, job)

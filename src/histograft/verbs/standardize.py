@@ -192,6 +192,7 @@ def standardize(config: Standardize, reporter: Reporter = SILENT) -> Artefact:
         The folder is taken, or cannot be written.
     """
     source = read_source(config.samples, name=config.name, catalogue=config.catalogue)
+    _refuse_out_among_images(config.out, source)
     for remark in source.remarks:
         reporter.warn(remark)
     hashes = content_hashes(source)
@@ -210,6 +211,16 @@ def standardize(config: Standardize, reporter: Reporter = SILENT) -> Artefact:
         table.attrs.update(name=source.name, origin=source.origin)
         outcomes = list(_cut_all(table, config, source, draft, reporter))
         return _finish(draft, table, outcomes, config, reporter)
+
+
+def _refuse_out_among_images(out: Path, source: Source) -> None:
+    """Refuse patches below folders that are searched for images: the next run would find them."""
+    searched = source.origin == "class folders" or source.origin.startswith("catalogue")
+    if searched and out.resolve().is_relative_to(source.root.resolve()):
+        raise InputError(
+            f"--out {out} lies in {source.root}, all of which is searched for images",
+            "choose an --out beside that folder",
+        )
 
 
 def _cut_all(
