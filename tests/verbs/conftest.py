@@ -1,0 +1,153 @@
+"""A command line that is called in this process, and small sets of generated images."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from histograft.cli import main
+
+SMALL = (("--target-mpp", 1), ("--patch-px", 32), ("--workers", 1))
+COLORS = {"gland": (180, 90, 160), "muscle": (220, 120, 150), "fat": (200, 170, 210)}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run_command(*words: object) -> Outcome:
+    """Run a command in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    code = None
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main([str(word) for word in words])
+        except SystemExit as leaving:
+            code = leaving.code
+    return Outcome(0 if code is None else int(code), out.getvalue(), err.getvalue())
+
+
+def run_successfully(*words: object) -> Outcome:
+    """Run a command that must succeed."""
+    outcome = run_command(*words)
+    assert outcome.code == 0, outcome.err
+    return outcome
+
+
+def texture(seed: object, color: Sequence[int] = (200, 120, 170), side: int = 48) -> np.ndarray:
+    """Draw blobs that differ from seed to seed, uint8 (side, side, 3)."""
+    rng = np.random.default_rng(_number(seed))
+    coarse = Image.fromarray(rng.integers(0, 256, (7, 7), dtype=np.uint8))
+    blobs = np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC), dtype=float)
+    noise = rng.normal(0, 6, (side, side, 3))
+    pixels = np.asarray(color) * (0.55 + 0.45 * blobs[..., None] / 255) + noise
+    return pixels.clip(0, 255).astype(np.uint8)
+
+
+def _number(seed: object) -> int:
+    return int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:8], "big")
+
+
+def save(path: Path, pixels: np.ndarray, **options: object) -> Path:
+    """Write an image; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def write_table(path: Path, rows: Sequence[dict[str, object]]) -> Path:
+    """Write a samples table with the columns of its rows."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def write_set(
+    folder: Path,
+    *,
+    groups: int = 6,
+    per_group: int = 1,
+    classes: Sequence[str] = tuple(COLORS),
+    side: int = 48,
+    mpp: float | None = 1.0,
+    ending: str = "png",
+) -> Path:
+    """Write images of some classes from some patients, and their samples.csv."""
+    rows = []
+    for label in classes:
+        for group in range(groups):
+            for number in range(per_group):
+                name = f"{label}/p{group}-{number}.{ending}"
+                color = COLORS.get(label, (150, 150, 200))
+                save(folder / name, texture((folder.name, name), color, side))
+                rows.append({"file": name, "label": label, "group": f"p{group}", "mpp": mpp or ""})
+    write_table(folder / "samples.csv", rows)
+    return folder
+
+
+def read_patches(artefact: Path) -> pd.DataFrame:
+    """Read the table of a patches artefact without histograft."""
+    return pd.read_parquet(artefact / "metadata.parquet")
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The functions of this file, for tests (test modules cannot import each other)."""
+
+    run: Callable[..., Outcome] = run_command
+    ok: Callable[..., Outcome] = run_successfully
+    texture: Callable[..., np.ndarray] = texture
+    save: Callable[..., Path] = save
+    write_table: Callable[..., Path] = write_table
+    write_set: Callable[..., Path] = write_set
+    read_patches: Callable[..., pd.DataFrame] = read_patches
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_the_disk():
+    """Make fsync do nothing: it is tested where files are written (tests/core), and slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tools() -> Tools:
+    """Functions to make sets and to run commands."""
+    return Tools()
+
+
+@pytest.fixture
+def standardized(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that standardizes a set with small patches and gives the artefact."""
+
+    def work(samples: Path, *words: object, out: str = "patches") -> Path:
+        target = tmp_path / out
+        given = set(map(str, words))
+        run_successfully(
+            "standardize", "--samples", samples, "--out", target,
+            *(word for pair in SMALL if pair[0] not in given for word in pair), *words,
+        )  # fmt: skip
+        return target
+
+    return work
