@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from histograft.core.configuration import Role
+from histograft.core.configuration import Role, require_at_least
 from histograft.core.reporter import SILENT, Reporter
 from histograft.recipes.ftx import Ftx, ftx
 from histograft.recipes.phantom_cohort import Cohort, write_cohort
@@ -26,6 +26,7 @@ RANDOM_LABELS = (
     "ftx-dense=TUNED (dense features)",
     "ftx-gap=TUNED (pooled features)",
 )
+FOLDS = 5
 TITLE = "Demo on synthetic tissue: do tuned features beat the ones they came from?"
 
 
@@ -65,6 +66,11 @@ class Demo:
     seed: int = 0
     workers: Annotated[int | None, Role.EXECUTION] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Role.EXECUTION] = "auto"
+
+    def __post_init__(self) -> None:
+        require_at_least(self.patients, FOLDS, "patients")  # each fold tests a patient
+        require_at_least(self.repeats, 1, "repeats")
+        require_at_least(self.seed, 0, "seed")
 
 
 PRESETS: dict[str, dict[str, Any]] = {"recommended": {}}
@@ -113,7 +119,7 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
         lr_all=1e-3,
         batch_size=32,
         augment="flips-turns",
-        folds=5,
+        folds=FOLDS,
         repeats=config.repeats,
         title=TITLE,
         notices=notices,

@@ -116,4 +116,5 @@ def _inseparable(table: pd.DataFrame) -> NDArray[np.str_]:
 
 
 def _origin(source: Source) -> str:
+    """Who states what the table holds: the user's file, or the catalogue's reading of paths."""
     return "catalogue" if source.origin.startswith("catalogue") else "samples"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from histograft.core.artefact import Artefact, Identity, claim, open_artefact
-from histograft.core.configuration import Role, fields_with_role
+from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.core.tables import RESULTS
@@ -72,6 +72,7 @@ class Compare:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_at_least(self.seed, 0, "seed")
         if self.draws < 100:
             raise InputError(f"--draws {self.draws}", "give 100 or more; 10,000 is usual")
         for text, sign, name in (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from histograft.core.artefact import Artefact, Draft, Identity, claim, open_artefact
-from histograft.core.configuration import Role, fields_with_role
+from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.core.seeds import child_seed, generator
@@ -69,6 +69,9 @@ class Draw:
     notices: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_at_least(self.seed, 0, "seed")
 
 
 PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "recommended": {}}

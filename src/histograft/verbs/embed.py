@@ -96,6 +96,7 @@ class Embed:
     def __post_init__(self) -> None:
         require_at_least(self.batch_size, 1, "batch_size")
         require_at_least(self.random_size, 1, "random_size")
+        require_at_least(self.seed, 0, "seed")
         given = sum([self.network is not None, self.weights is not None, self.shortcuts])
         if given != 1:
             raise InputError(

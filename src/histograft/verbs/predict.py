@@ -81,6 +81,7 @@ class Predict:
         require_at_least(self.folds, 2, "folds")
         require_at_least(self.repeats, 1, "repeats")
         require_at_least(self.neighbors, 1, "neighbors")
+        require_at_least(self.seed, 0, "seed")
         if self.c is not None and not self.c > 0:
             raise InputError(f"--c is {self.c}", "give more than 0")
         if not self.features:

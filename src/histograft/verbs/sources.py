@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -313,6 +314,8 @@ def _refuse_empty_classes(folder: Path, labels: set[str], *, has_splits: bool) -
 
 def _check_paths(table: pd.DataFrame, root: Path, origin: str) -> None:
     base = root.resolve()
+    if table.empty:
+        raise InputError(f"{root.name}/{origin} names no images", "add a row for each image")
     for column in ("file", "mask"):
         for file in table[column].dropna():
             if Path(file).is_absolute() or not (root / file).resolve().is_relative_to(base):
@@ -320,6 +323,12 @@ def _check_paths(table: pd.DataFrame, root: Path, origin: str) -> None:
                     f"{root.name}/{origin}: the path {file!r} leads out of {root}",
                     "write paths relative to the folder of the table, below it",
                 )
+    spellings = table["file"].map(os.path.normpath)
+    if (twice := spellings.duplicated(keep=False)).any():
+        files = ", ".join(repr(file) for file in table.loc[twice, "file"].head(4))
+        raise InputError(
+            f"{root.name}/{origin}: {files} are the same file", "keep one row for each image"
+        )
 
 
 def _entry_remarks(entry: Entry, table: pd.DataFrame, origin: str, root: Path) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from histograft.core.artefact import Artefact, Draft, Identity, Input, claim
-from histograft.core.configuration import Role, fields_with_role
+from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.executor import map_in_order, open_executor
 from histograft.core.files import written_atomically
@@ -115,8 +115,12 @@ class Standardize:
             check_mpp(float(self.target_mpp), "--target-mpp")
         if self.mpp is not None:
             check_mpp(self.mpp, "--mpp")
-        if self.patch_px < 8:
-            raise InputError(f"--patch-px is {self.patch_px}", "give 8 or more")
+        require_at_least(self.patch_px, 8, "patch_px")
+        require_at_least(self.max_image_px, 1, "max_image_px")
+        require_at_least(self.seed, 0, "seed")
+        require_at_least(self.workers or 0, 0, "workers")
+        if not 0 <= self.background <= 1:
+            raise InputError(f"--background is {self.background}", "give 0 up to 1")
         if not 0 <= self.overlap < 1:
             raise InputError(f"--overlap is {self.overlap}", "give 0 up to below 1")
         if min(self.val_fraction, self.test_fraction) < 0 or self._train_fraction <= 0:

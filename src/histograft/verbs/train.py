@@ -132,6 +132,7 @@ class Train:
     def __post_init__(self) -> None:
         for name in ("epochs_head", "epochs_all", "batch_size"):
             require_at_least(getattr(self, name), 1, name)
+        require_at_least(self.seed, 0, "seed")
         for name in ("lr_head", "lr_all"):
             if not getattr(self, name) > 0:
                 raise InputError(
