@@ -172,8 +172,8 @@ def ftx(config: Ftx, reporter: Reporter = SILENT) -> Path:
     names = _names([config.finetune, *config.evaluate])
     recipe = Recipe(config.out, reporter)
     patches = {name: _patches(path, name, config, recipe) for path, name in names.items()}
-    tuned_name = names[config.finetune.resolve()]
-    evaluated = [names[path.resolve()] for path in config.evaluate]
+    tuned_name = names[_whole(config.finetune)]
+    evaluated = [names[_whole(path)] for path in config.evaluate]
     notices = _notices(patches, tuned_name, evaluated, reporter)
     network = recipe.run(train, _train_config(config, patches[tuned_name]))
     features = {
@@ -218,7 +218,7 @@ def _names(paths: Sequence[Path]) -> dict[Path, str]:
     """Name each set by its folder; the same path given twice is one set."""
     names: dict[Path, str] = {}
     for path in paths:
-        whole = path.resolve()
+        whole = _whole(path)
         if is_artefact(path):
             name = str(open_artefact(path, "patches").facts["dataset"])
         else:
@@ -231,12 +231,16 @@ def _names(paths: Sequence[Path]) -> dict[Path, str]:
     return names
 
 
+def _whole(path: Path) -> Path:
+    """Write the path of a set in one way: a folder and the samples.csv in it are one set."""
+    whole = path.resolve()
+    return whole.parent if whole.name == "samples.csv" and whole.is_file() else whole
+
+
 def _patches(path: Path, name: str, config: Ftx, recipe: Recipe) -> Artefact:
     if is_artefact(path):
         return open_artefact(path, "patches")
-    only_tuned = path == config.finetune.resolve() and path not in [
-        other.resolve() for other in config.evaluate
-    ]
+    only_tuned = path == _whole(config.finetune) and path not in map(_whole, config.evaluate)
     shares: dict[str, Any] = {"val_fraction": 0.0, "test_fraction": 0.0} if only_tuned else {}
     return recipe.run(
         standardize,
@@ -260,14 +264,17 @@ def _patches(path: Path, name: str, config: Ftx, recipe: Recipe) -> Artefact:
 def _notices(
     patches: dict[str, Artefact], tuned_name: str, evaluated: list[str], reporter: Reporter
 ) -> list[str]:
-    """Look for images of the set tuned on among the sets evaluated."""
+    """Look for images that are tuned on among the sets evaluated; copies are refused."""
     tuned = load_patches(patches[tuned_name])
+    tuned = tuned[tuned["split"] != "test"]
     lines = []
     for name in evaluated:
         if name == tuned_name:
             continue
         shared = shared_between(tuned, load_patches(patches[name]))
         sentence = shared_sentence(tuned_name, name, shared)
+        if shared["exact"]:
+            raise InputError(sentence, "take those images out of one of the sets")
         if any(shared.values()):
             reporter.warn(sentence)
             lines.append(sentence)

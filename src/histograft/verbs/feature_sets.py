@@ -55,7 +55,8 @@ class FeatureSet:
         first = indices[0]
         models: dict[str, Artefact] = {}
         for artefact, index in zip(artefacts, indices, strict=True):
-            if not index["patch_id"].equals(first["patch_id"]):
+            same = _patches_of(artefact) == _patches_of(artefacts[0])
+            if not (same and index["patch_id"].equals(first["patch_id"])):
                 raise InputError(
                     f"{artefact.path} has features of other patches than {artefacts[0].path}",
                     "give features of one patches artefact",
@@ -79,6 +80,11 @@ class FeatureSet:
         return load_features(self.models[model], model)[rows]
 
 
+def _patches_of(artefact: Artefact) -> list[str]:
+    """Id of the patches that features were made from: one name may be cut at two scales."""
+    return [i["id"] for i in artefact.manifest["inputs"] if i["role"] == "patches"]
+
+
 def rows_to_test(
     data: FeatureSet, rule: Literal["auto", "all", "test"], reporter: Reporter
 ) -> NDArray[np.bool_]:
@@ -89,7 +95,7 @@ def rows_to_test(
     data : FeatureSet
         The features.
     rule : {"auto", "all", "test"}
-        "auto" takes the test rows where a network has seen the set, else all.
+        "auto" takes the test rows where a network was tuned on all others, else all.
     reporter : Reporter
         Whom to tell of the choice.
 
@@ -107,11 +113,18 @@ def rows_to_test(
 
     test = (data.index["split"] == "test").to_numpy(bool)
     seen = data.index["seen"].to_numpy(bool)
+    if rule == "auto" and seen.any() and not seen[~test].all():
+        raise InputError(
+            f"{data.name}: a network was tuned on {int(seen.sum())} of its {len(seen)} patches (or "
+            "on their groups), but not on all of its training rows, so it was tuned on another "
+            "set that shares them, or after another split",
+            "take the shared images out of one of the sets, or evaluate with --rows test",
+        )
     if rule == "test" or (rule == "auto" and seen.any()):
         if not test.any():
             raise InputError(
-                f"{data.name}: a network was tuned on {int(seen.sum())} of its {len(seen)} "
-                "patches, and it has no test rows",
+                f"{data.name} has no test rows, and a network was tuned on {int(seen.sum())} of "
+                f"its {len(seen)} patches",
                 "standardize it with a test split, or evaluate on another set",
             )
         rows = test

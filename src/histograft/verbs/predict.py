@@ -322,7 +322,7 @@ def _external(
         "protocol": "external",
         "fit_on": fit.name,
         "n_fit": int(fit_rows.sum()),
-        "rows": "test" if same else "all",
+        "rows": "test" if len(index) < len(test.index) else "all",
     }
     return _write(draft, tables, facts)
 
@@ -336,13 +336,14 @@ def _refuse_multilabel(index: pd.DataFrame) -> None:
 
 
 def _refuse_shared_groups(fit: pd.DataFrame, test: pd.DataFrame, name: str) -> None:
+    """Refuse one group on both sides; of two sets, one image: "patient 1" occurs in many sets."""
     if fit["dataset"].iloc[0] != test["dataset"].iloc[0]:
-        return
+        fit, test = (rows[rows["group_source"] == "image"] for rows in (fit, test))
     if shared := sorted(set(fit["group"]) & set(test["group"])):
         raise InputError(
             f"{name}: {len(shared)} group(s) are in the training and in the test rows, "
             f"such as {shared[0]}",
-            "split by group (histograft standardize does)",
+            "split by group (histograft standardize does), or take them out of one of the sets",
         )
 
 
