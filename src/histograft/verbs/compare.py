@@ -114,6 +114,14 @@ def compare(config: Compare, reporter: Reporter = SILENT) -> Artefact:
     artefacts = [open_artefact(path, "predictions") for path in config.predictions]
     if not artefacts:
         raise InputError("no predictions are given", "give one or more predictions artefacts")
+    _refuse_two_alike(artefacts)
+    for artefact in artefacts:
+        if config.baseline not in artefact.facts["models"]:
+            reporter.warn(
+                f"{artefact.facts['dataset']} ({artefact.facts['protocol']}) has no model "
+                f"{config.baseline}, so nothing is compared with it; --baseline names another of "
+                + ", ".join(artefact.facts["models"])
+            )
     settings = fields_with_role(config, Role.SETTING)
     settings.pop("seed")
     inputs = tuple(artefact.as_input("predictions") for artefact in artefacts)
@@ -154,6 +162,20 @@ def compare(config: Compare, reporter: Reporter = SILENT) -> Artefact:
         reporter.table(*_summary(tables[RESULTS_TABLE]))
         _tell_pairs(tables[COMPARISONS_TABLE], reporter)
         return draft.finish(facts)
+
+
+def _refuse_two_alike(artefacts: list[Artefact]) -> None:
+    """Refuse two predictions whose rows could not be told apart in the tables."""
+    found: dict[tuple[str, ...], Artefact] = {}
+    for artefact in artefacts:
+        what = tuple(str(artefact.facts[key]) for key in ("dataset", "protocol", "target"))
+        if other := found.get(what):
+            raise InputError(
+                f"{other.path} and {artefact.path} are both predictions of {what[2]} in {what[0]} "
+                f"({what[1]})",
+                "compare them in two commands, or predict all models together",
+            )
+        found[what] = artefact
 
 
 def _adjust(results: pd.DataFrame, comparisons: pd.DataFrame) -> None:
