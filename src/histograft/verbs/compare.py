@@ -157,7 +157,7 @@ def compare(config: Compare, reporter: Reporter = SILENT) -> Artefact:
                 artefact.facts | {"warning": warning}
                 for artefact, warning in zip(artefacts, warnings, strict=True)
             ],
-            "n_tests": int(tables[RESULTS_TABLE]["p_adjusted"].notna().sum()),
+            "n_tests": int(tables[COMPARISONS_TABLE]["p_adjusted"].notna().sum()),
         }
         reporter.table(*_summary(tables[RESULTS_TABLE]))
         _tell_pairs(tables[COMPARISONS_TABLE], reporter)
@@ -179,13 +179,17 @@ def _refuse_two_alike(artefacts: list[Artefact]) -> None:
 
 
 def _adjust(results: pd.DataFrame, comparisons: pd.DataFrame) -> None:
-    """Holm over all tests against the baseline; over all listed pairs in the second table."""
+    """Adjust by Holm over all paired comparisons of the report, one family for both tables."""
     from histograft.stats.compare import holm
 
-    for table in (results, comparisons):
-        p_values = table["p_value"].astype(float)
-        honest = table["test"] != PLAIN_T
-        table["p_adjusted"] = holm(p_values.where(honest).to_numpy())
+    honest = comparisons["test"] != PLAIN_T
+    p_values = comparisons["p_value"].astype(float).where(honest)
+    comparisons["p_adjusted"] = holm(p_values.to_numpy())
+    key = ["dataset", "protocol", "model", "metric", "compared_with"]
+    adjusted = comparisons[honest].set_index(key)["p_adjusted"]
+    results["p_adjusted"] = [
+        adjusted.get(row) for row in zip(*(results[k] for k in key), strict=True)
+    ]
 
 
 def _summary(results: pd.DataFrame) -> tuple[str, list[str], list[list[str]]]:

@@ -25,7 +25,7 @@ REPEATS_TABLE = "repeats.csv"
 CONFUSION_TABLE = "confusion.csv"
 COMPARISONS_TABLE = "comparisons.csv"
 SHORTCUT_PREFIX = "shortcut-"
-PLAIN_T = "plain paired t over repeats (misleading)"
+PLAIN_T = "plain paired t (misleading)"
 COMPARED = (
     "compared_with", "difference", "difference_low", "difference_high",
     "test", "p_value", "p_adjusted",
@@ -156,7 +156,7 @@ class Comparison:
                     "ci_unit": self.facts["ci_unit"],
                     "n_units": len(self.truth),
                     "n_groups": int(self.groups.max()) + 1,
-                    "repeat_sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+                    "repeat_sd": _spread(values) if len(values) > 1 else None,
                 }
                 empty = dict.fromkeys(COMPARED, None)
                 yield row | (self._compared(model, baseline, metric) if compared else empty)
@@ -255,3 +255,8 @@ class Comparison:
                 for j, predicted in enumerate(self.classes):
                     head = self._head(model) | {"truth": truth, "predicted": predicted}
                     yield head | {"count": float(mean[m, i, j])}
+
+
+def _spread(values: NDArray[np.float64]) -> float:
+    """Sample standard deviation; what is only rounding counts as none."""
+    return round(float(values.std(ddof=1)), 12)

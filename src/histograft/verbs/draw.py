@@ -19,6 +19,7 @@ from histograft.verbs.comparison import (
     CONFUSION_TABLE,
     REPEATS_TABLE,
     RESULTS_TABLE,
+    SHORTCUT_PREFIX,
 )
 from histograft.verbs.feature_files import load_features, load_index, models_of
 from histograft.verbs.patch_images import images_of, load_patches
@@ -191,9 +192,10 @@ def _comparison_sections(config: Draw, material: _Material, draft: Draft) -> Ite
     confusion = material.table(CONFUSION_TABLE)
     text = ReportText(results, material.table(COMPARISONS_TABLE), material.tables.facts)
     pictures = []
-    if results["difference"].notna().any():
+    tested = results[~results["model"].str.startswith(SHORTCUT_PREFIX)]
+    if tested["difference"].notna().any():
         pictures.append(
-            _picture(draft, difference_forest(results), "differences", *text.forest_caption)
+            _picture(draft, difference_forest(tested), "differences", *text.forest_caption)
         )
     shown = [model for model in config.models if model in set(results["model"])]
     for models, stem, caption in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from histograft.verbs.compare import SIGNIFICANT
+from histograft.verbs.compare import SIGNIFICANT, format_p
 from histograft.verbs.comparison import SHORTCUT_PREFIX
 
 if TYPE_CHECKING:
@@ -55,37 +55,58 @@ class ReportText:
 
     @property
     def verdict(self) -> str:
-        """The answer, one clause for each data set."""
+        """The answer, one clause for each data set and protocol, and what shortcuts reach."""
         rows = self._tuned_rows()
-        if rows.empty:
+        if not rows:
             return self.no_comparison
-        clauses = [f"{row.dataset}: {self._clause(row)}" for row in rows.itertuples()]
         tuned = self.facts["labels"].get(TUNED, TUNED)
         other = self.facts["labels"].get(self.baseline, self.baseline)
-        return f"{tuned} against {other}, accuracy. " + " ".join(clauses)
+        clauses = [f"{_where(row)}: {self._clause(row)}" for row in rows]
+        return " ".join([f"{tuned} against {other}, accuracy.", *clauses, *self._beaten(rows)])
 
-    def _tuned_rows(self) -> pd.DataFrame:
+    def _tuned_rows(self) -> list[dict[str, Any]]:
         rows = self.results[
             (self.results["model"] == TUNED)
             & (self.results["metric"] == "accuracy")
             & self.results["difference"].notna()
         ]
-        order = rows["protocol"].map({"cv": 0, "external": 1})
-        return (
-            rows.assign(order=order).sort_values("order", kind="stable").drop_duplicates("dataset")
-        )
+        return list(rows.to_dict("records"))
+
+    def _beaten(self, rows: list[dict[str, Any]]) -> list[str]:
+        """Where a baseline without any network is as good as the tuned one."""
+        lines = []
+        for row in rows:
+            best = self._best_shortcut(row["dataset"], row["protocol"])
+            if best is not None and best["value"] >= row["value"]:
+                lines.append(
+                    f"On {_where(row)} {best['label']} alone reaches {100 * best['value']:.1f} %, "
+                    "without any network: accuracy there says little of histology."
+                )
+        return lines
+
+    def _best_shortcut(self, dataset: str, protocol: str) -> dict[str, Any] | None:
+        rows = self.results[
+            (self.results["metric"] == "accuracy")
+            & self.results["model"].str.startswith(SHORTCUT_PREFIX)
+            & (self.results["dataset"] == dataset)
+            & (self.results["protocol"] == protocol)
+        ]
+        if rows.empty:
+            return None
+        records: list[dict[str, Any]] = list(rows.to_dict("records"))
+        return max(records, key=lambda row: row["value"])
 
     @staticmethod
-    def _clause(row: Any) -> str:
+    def _clause(row: dict[str, Any]) -> str:
         points = (
-            f"{100 * row.difference:+.1f} percentage points (95 % interval "
-            f"{100 * row.difference_low:+.1f} to {100 * row.difference_high:+.1f}, "
-            f"{_p(row.p_adjusted)})"
+            f"{100 * row['difference']:+.1f} percentage points (95 % interval "
+            f"{100 * row['difference_low']:+.1f} to {100 * row['difference_high']:+.1f}, "
+            f"{_p(row['p_adjusted'])})"
         )
-        shown = row.p_adjusted < SIGNIFICANT and row.difference_low * row.difference_high > 0
-        if not shown:
+        clear = row["difference_low"] * row["difference_high"] > 0
+        if not (clear and row["p_adjusted"] < SIGNIFICANT):
             return f"no difference shown, {points}."
-        return f"{'higher' if row.difference > 0 else 'lower'}, {points}."
+        return f"{'higher' if row['difference'] > 0 else 'lower'}, {points}."
 
     @property
     def largest_class(self) -> dict[str, float]:
@@ -116,15 +137,13 @@ class ReportText:
 
     forest_caption: ClassVar[Caption] = (
         "Difference in accuracy to the baseline, with its paired 95 % interval and the p value "
-        "after Holm's correction. Filled: the interval leaves out 0. Shortcut baselines are "
-        "listed without a test.",
+        "after Holm's correction. Filled: the interval leaves out 0.",
         "Forest plot of the differences in accuracy between each model and the baseline.",
     )
     pair_caption: ClassVar[Caption] = (
         "Overall accuracy before and after tuning (Fig. 2 of Li 2022). The box shows the repeats "
-        "of the "
-        "cross-validation: how much the number depends on how the folds fell. The line beside it "
-        "is the 95 % interval: how much it depends on the cases.",
+        "of the cross-validation: how much the number depends on how the folds fell. The line "
+        "beside it is the 95 % interval: how much it depends on the cases.",
         "Box plots of accuracy over repeats with intervals, two models for each data set.",
     )
     accuracy_caption: ClassVar[Caption] = (
@@ -165,45 +184,60 @@ class ReportText:
         return (*lines, *self._shortcut_sentences())
 
     def _shortcut_sentences(self) -> list[str]:
-        rows = self.results[
-            (self.results["metric"] == "accuracy")
-            & self.results["model"].str.startswith(SHORTCUT_PREFIX)
-        ]
-        if rows.empty:
+        parts = []
+        for block in self.facts["blocks"]:
+            best = self._best_shortcut(block["dataset"], block["protocol"])
+            if best is not None:
+                parts.append(f"{_where(block)} {100 * best['value']:.1f} % ({best['label']})")
+        if not parts:
             return []
-        best = rows.loc[rows.groupby(["dataset", "protocol"])["value"].idxmax()]
-        parts = [
-            f"{row['dataset']} {100 * row['value']:.0f} % ({row['label']})"
-            for row in best.to_dict("records")
-        ]
-        return [
-            "Best shortcut baseline, without any network: " + "; ".join(dict.fromkeys(parts)) + "."
-        ]
+        return [f"Best shortcut baseline, without any network: {'; '.join(parts)}."]
 
     @property
     def accuracy_tables(self) -> tuple[Table, ...]:
-        """Accuracy of every model, and every paired comparison."""
+        """Accuracy of every model, and every paired comparison, in percent."""
+        import pandas as pd
+
         from histograft.figures.page import Table
 
-        rows = self.results[self.results["metric"].isin(["accuracy"])]
-        columns = {
-            "dataset": "data set", "protocol": "protocol", "label": "model", "value": "accuracy",
-            "ci_low": "95 % low", "ci_high": "high", "ci_unit": "resampled", "n_units": "patches",
-            "n_groups": "units", "repeat_sd": "SD over repeats",
-        }  # fmt: skip
-        accuracy = Table(
-            rows[list(columns)],
-            "Accuracy. The SD over repeats is split noise, not an interval.",
-            headers=columns,
+        accuracy = [
+            {
+                "data set": row["dataset"],
+                "protocol": row["protocol"],
+                "model": row["label"],
+                "accuracy, %": round(100 * row["value"], 1),
+                "95 % interval": _interval(row["ci_low"], row["ci_high"], ""),
+                "resampled": f"{row['n_groups']:,} {row['ci_unit']}s".replace("patchs", "patches"),
+                "patches": row["n_units"],
+                "SD over repeats": round(100 * row["repeat_sd"], 2),
+            }
+            for row in self.results[self.results["metric"] == "accuracy"].to_dict("records")
+        ]
+        pairs = [
+            {
+                "data set": row["dataset"],
+                "protocol": row["protocol"],
+                "model": row["label"],
+                "compared with": row["compared_with"],
+                "points": f"{100 * row['difference']:+.1f}",
+                "95 % interval": _interval(row["difference_low"], row["difference_high"], "+"),
+                "test": row["test"],
+                "p": format_p(row["p_value"]),
+                "p (Holm)": format_p(row["p_adjusted"]),
+            }
+            for row in self.comparisons.to_dict("records")
+        ]
+        return (
+            Table(
+                pd.DataFrame(accuracy),
+                "Accuracy. The SD over repeats is split noise, not an interval.",
+            ),
+            Table(
+                pd.DataFrame(pairs),
+                "Paired comparisons of accuracy, in percentage points.",
+                help={"p (Holm)": "adjusted over all tests of this table but the misleading one"},
+            ),
         )
-        columns = {
-            "dataset": "data set", "protocol": "protocol", "label": "model",
-            "compared_with": "compared with", "difference": "difference",
-            "difference_low": "95 % low", "difference_high": "high", "test": "test",
-            "p_value": "p", "p_adjusted": "p (Holm)",
-        }  # fmt: skip
-        pairs = Table(self.comparisons[list(columns)], "Paired comparisons.", headers=columns)
-        return accuracy, pairs
 
     def class_tables(self, models: list[str]) -> tuple[Table, ...]:
         """Other metrics and the metrics by class of some models."""
@@ -328,6 +362,15 @@ class ReportText:
                 "enlarged."
             )
         return tuple(lines)
+
+
+def _interval(low: float, high: float, sign: str) -> str:
+    return f"{100 * low:{sign}.1f} to {100 * high:{sign}.1f}"
+
+
+def _where(row: dict[str, Any]) -> str:
+    protocol = {"cv": "cross-validation", "external": "external test"}[row["protocol"]]
+    return f"{row['dataset']} ({protocol})"
 
 
 def _protocol(block: dict[str, Any]) -> str:
