@@ -70,7 +70,7 @@ class ReportText:
             & (self.results["metric"] == "accuracy")
             & self.results["difference"].notna()
         ]
-        return list(rows.to_dict("records"))
+        return [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")]
 
     def _beaten(self, rows: list[dict[str, Any]]) -> list[str]:
         """Where a baseline without any network is as good as the tuned one."""
@@ -93,8 +93,8 @@ class ReportText:
         ]
         if rows.empty:
             return None
-        records: list[dict[str, Any]] = list(rows.to_dict("records"))
-        return max(records, key=lambda row: row["value"])
+        best = rows.loc[rows["value"].idxmax()]
+        return {name: best[name] for name in ("label", "value")}
 
     @staticmethod
     def _clause(row: dict[str, Any]) -> str:
