@@ -93,8 +93,8 @@ class ReportText:
         ]
         if rows.empty:
             return None
-        best = rows.loc[rows["value"].idxmax()]
-        return {name: best[name] for name in ("label", "value")}
+        best = rows.sort_values("value").iloc[-1]
+        return {"label": best["label"], "value": best["value"]}
 
     @staticmethod
     def _clause(row: dict[str, Any]) -> str:
