@@ -32,6 +32,7 @@ class Claim:
     published: str
     dataset: str
     protocol: str = "cv"
+    metric: str = "accuracy"
 
 
 CLAIMS = (
@@ -54,6 +55,17 @@ CLAIMS = (
         "lung-lc25000",
     ),
     Claim("… and to a further organ", "not reported", "oral-oscc"),
+    *(
+        Claim(f"{name} are recognized better", published, "nct-crc-111", "cv", f"recall:{label}")
+        for label, name, published in (
+            ("STR", "Stroma patches", "94 % against 87 %"),
+            ("MUS", "Muscle patches", "98 % against 94 %"),
+            ("TUM", "Tumor patches", "99 % against 97 %"),
+            ("NORM", "Normal mucosa patches", "99 % against 97 %"),
+            ("MUC", "Mucus patches", "evident improvement"),
+            ("LYM", "Lymphocyte patches", "evident improvement"),
+        )
+    ),
 )  # fmt: skip
 
 
@@ -112,8 +124,8 @@ def page(run: Path) -> str:
 def _claims(results: pd.DataFrame) -> str:
     rows = []
     for claim in CLAIMS:
-        row = _accuracy(results, claim.dataset, claim.protocol, "ftx-dense")
-        other = _accuracy(results, claim.dataset, claim.protocol, "imgnet-gap")
+        row = _row(results, claim, "ftx-dense")
+        other = _row(results, claim, "imgnet-gap")
         difference = 100 * row["difference"]
         interval = f"{100 * row['difference_low']:+.1f} to {100 * row['difference_high']:+.1f}"
         rows.append(
@@ -134,8 +146,9 @@ def _claims(results: pd.DataFrame) -> str:
 
 
 def _holds(row: pd.Series) -> str:
-    clear = row["difference_low"] * row["difference_high"] > 0 and row["p_adjusted"] < 0.05
-    if not clear:
+    clear = row["difference_low"] * row["difference_high"] > 0
+    tested = pd.notna(row["p_adjusted"])
+    if not clear or (tested and row["p_adjusted"] >= 0.05):
         return "not shown"
     return "yes" if row["difference"] > 0 else "no, the reverse"
 
@@ -205,12 +218,12 @@ def _training(history: pd.DataFrame) -> str:
     return _markdown(last.round(3).reset_index())
 
 
-def _accuracy(results: pd.DataFrame, dataset: str, protocol: str, model: str) -> pd.Series:
+def _row(results: pd.DataFrame, claim: Claim, model: str) -> pd.Series:
     rows = results[
-        (results["dataset"] == dataset)
-        & (results["protocol"] == protocol)
+        (results["dataset"] == claim.dataset)
+        & (results["protocol"] == claim.protocol)
         & (results["model"] == model)
-        & (results["metric"] == "accuracy")
+        & (results["metric"] == claim.metric)
     ]
     return rows.iloc[0]
 
@@ -253,6 +266,14 @@ kept. Nothing was tuned on what is reported. Accuracies are in percent with 95 %
 NOTES = """
 ## How to read this
 
+- **On colon-polito's test rows a color histogram reaches 98.3 % in cross-validation, more than any
+  network, but 57.4 % when it is fitted on the training rows.** The test rows look alike among
+  themselves: patches of one slide are probably on both sides of the folds, and no group is known
+  that would keep them together. So 93.9 against 95.0 % says little; 69.2 against 76.0 % on rows
+  held out from everything is the number to trust, and step 1 (the tuned dense layer on unchanged
+  ImageNet features) accounts for nearly all of that gain.
+- On the three other sets no difference is shown in either direction.
+- Recall by class has an interval but no test; "yes" there means that the interval leaves out 0.
 - Only lung-lc25000 has groups (original pictures, from which its images were made by turning and
   flipping); elsewhere patients are unknown and intervals over patches are too short.
 - The shortcut baselines see no tissue: mean color, a color histogram, JPEG settings. Where they
