@@ -159,6 +159,9 @@ def _cross_validate(
     )
     for name, reason in plan.left_out.items():
         reporter.warn(f"{data.name}: class {name} is left out of the cross-validation ({reason})")
+    kept = plan.folds[plan.folds >= 0].reshape(plan.n_repeats, -1)
+    largest = max(int(np.bincount(folds).max()) for folds in kept)
+    _refuse_too_many_neighbors(config, kept.shape[1] - largest)
     classes = sorted(set(labels[plan.folds[0] >= 0]))
     truth = np.searchsorted(classes, labels).astype(np.int16)
     with reporter.task(
@@ -283,12 +286,13 @@ def _external(
 
     from histograft.stats.crossval import predict_external
 
-    same = fit.index["patch_id"].equals(test.index["patch_id"])
+    same = fit.name == test.name and fit.index["patch_id"].equals(test.index["patch_id"])
     rows = rows_to_test(test, "test" if same else config.rows, reporter)
     fit_rows = (fit.index["split"] != "test").to_numpy(bool) | (not same)
     index, fit_index = test.index[rows], fit.index[fit_rows]
     _refuse_multilabel(index)
     _refuse_shared_groups(fit_index, index, test.name)
+    _refuse_too_many_neighbors(config, len(fit_index))
     classes = sorted(set(fit_index["label"]))
     if strange := sorted(set(index["label"]) - set(classes)):
         raise InputError(
@@ -325,6 +329,14 @@ def _external(
         "rows": "test" if len(index) < len(test.index) else "all",
     }
     return _write(draft, tables, facts)
+
+
+def _refuse_too_many_neighbors(config: Predict, n_fit: int) -> None:
+    if config.probe == "knn" and config.neighbors > n_fit:
+        raise InputError(
+            f"--neighbors is {config.neighbors}, but there are only {n_fit} patches to fit on",
+            f"give {n_fit} or less",
+        )
 
 
 def _refuse_multilabel(index: pd.DataFrame) -> None:
