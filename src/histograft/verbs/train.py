@@ -393,7 +393,8 @@ def _facts(
         "n_train": len(rows["train"]),
         "n_val": len(rows["val"]),
         "best_epoch": result.best_epoch,
-        "last": {k: v for k, v in result.history[-1].items() if v is not None},
+        # Without its time: the same work has the same facts.
+        "last": {k: v for k, v in result.history[-1].items() if v is not None and k != "seconds"},
     }
 
 
