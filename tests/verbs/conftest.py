@@ -6,6 +6,7 @@ import contextlib
 import csv
 import hashlib
 import io
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from safetensors import safe_open
 
 from histograft.cli import main
 
@@ -110,6 +112,29 @@ def read_patches(artefact: Path) -> pd.DataFrame:
     return pd.read_parquet(artefact / "metadata.parquet")
 
 
+def content(artefact: Path) -> dict[str, object]:
+    """Read what an artefact holds, by file, without what says how it was made (time, device).
+
+    Of weights the tensors are read: safetensors writes its metadata in an order of its own.
+    """
+    found: dict[str, object] = {}
+    for path in sorted(p for p in artefact.rglob("*") if p.is_file()):
+        name = str(path.relative_to(artefact))
+        if path.name == "manifest.json":
+            manifest = json.loads(path.read_text())
+            manifest = {k: v for k, v in manifest.items() if k not in ("execution", "files")}
+            found[name] = manifest | {"files": sorted(json.loads(path.read_text())["files"])}
+        elif path.suffix == ".safetensors":
+            with safe_open(path, "np") as file:
+                tensors = {key: file.get_tensor(key).tobytes() for key in file.keys()}  # noqa: SIM118
+                found[name] = (tensors, file.metadata())
+        elif path.name == "history.csv":
+            found[name] = pd.read_csv(path).drop(columns="seconds", errors="ignore").to_dict()
+        else:
+            found[name] = path.read_bytes()
+    return found
+
+
 @dataclass(frozen=True)
 class Tools:
     """The functions of this file, for tests (test modules cannot import each other)."""
@@ -121,6 +146,7 @@ class Tools:
     write_table: Callable[..., Path] = write_table
     write_set: Callable[..., Path] = write_set
     read_patches: Callable[..., pd.DataFrame] = read_patches
+    content: Callable[..., dict[str, object]] = content
 
 
 @pytest.fixture(autouse=True, scope="session")
