@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.stats import permutation_test
 
 from histograft.core.errors import InputError
 from histograft.stats import compare
@@ -157,3 +158,36 @@ def test_nan_does_not_count(p):
         adjusted = adjust(with_gap)
         assert np.isnan(adjusted[0])
         np.testing.assert_array_equal(adjusted[1:], adjust(p))
+
+
+def test_sign_flips_enumerate_few_groups() -> None:
+    """Of the 16 sign patterns of (3, 2, 4, 1) only two reach a sum of 10 in size."""
+    result = compare.group_sign_flip([3, 2, 4, 1], rng=np.random.default_rng(0))
+    assert result.p_value == 2 / 16
+    assert compare.group_sign_flip([0, 0], rng=np.random.default_rng(0)).p_value == 1
+
+
+def test_sign_flips_agree_with_scipy_for_many_groups() -> None:
+    sums = np.random.default_rng(1).integers(-3, 5, 40).astype(float)
+    ours = compare.group_sign_flip(sums, n_draws=50_000, rng=np.random.default_rng(2)).p_value
+    theirs = permutation_test(
+        (sums,),
+        np.sum,
+        permutation_type="samples",
+        n_resamples=50_000,
+        rng=np.random.default_rng(3),
+    ).pvalue
+    assert ours == pytest.approx(theirs, abs=0.01)
+
+
+def test_sign_flips_keep_their_level_where_mcnemar_does_not() -> None:
+    """Twelve patients with twelve patches each that are right or wrong together, under the null."""
+    rng = np.random.default_rng(4)
+    rejected = {"flips": 0, "mcnemar": 0}
+    for _ in range(400):
+        lean = rng.choice([-1, 1], 12) * rng.integers(0, 7, 12)
+        rejected["flips"] += compare.group_sign_flip(lean, rng=rng).p_value < 0.05
+        gain, loss = int(lean[lean > 0].sum()), int(-lean[lean < 0].sum())
+        rejected["mcnemar"] += compare.mcnemar(gain, loss).p_value < 0.05
+    assert rejected["flips"] / 400 < 0.08
+    assert rejected["mcnemar"] / 400 > 0.15

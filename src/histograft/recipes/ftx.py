@@ -11,7 +11,7 @@ from histograft.core.artefact import Artefact, is_artefact, open_artefact
 from histograft.core.configuration import Role
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
-from histograft.recipes.steps import Recipe
+from histograft.recipes.steps import Recipe, command_line
 from histograft.verbs.audit import shared_between, shared_sentence
 from histograft.verbs.compare import Compare, compare
 from histograft.verbs.draw import Draw, draw
@@ -171,6 +171,9 @@ def ftx(config: Ftx, reporter: Reporter = SILENT) -> Path:
     """
     names = _names([config.finetune, *config.evaluate])
     recipe = Recipe(config.out, reporter)
+    recipe.commands.append(
+        command_line("run ftx", config, recipe.folder).replace("'run ftx'", "run ftx")
+    )
     patches = {name: _patches(path, name, config, recipe) for path, name in names.items()}
     tuned_name = names[_whole(config.finetune)]
     evaluated = [names[_whole(path)] for path in config.evaluate]

@@ -179,10 +179,18 @@ class Comparison:
         }
 
     def _test(self, a: int, b: int) -> tuple[str, float]:
-        from histograft.stats.compare import corrected_resampled_t, mcnemar
+        import numpy as np
+
+        from histograft.stats.compare import corrected_resampled_t, group_sign_flip, mcnemar
 
         right = self.predicted == self.truth
         if self.facts["protocol"] == "external":
+            n_groups = int(self.groups.max()) + 1
+            if n_groups < len(self.groups):  # cases of one group are not independent
+                change = right[a, 0].astype(np.int64) - right[b, 0]
+                sums = np.bincount(self.groups, weights=change, minlength=n_groups)
+                rng = generator(0, "sign flips", self.name, self.models[a], self.models[b])
+                return "sign flips over groups", group_sign_flip(sums, rng=rng).p_value
             only_a = int((right[a, 0] & ~right[b, 0]).sum())
             only_b = int((~right[a, 0] & right[b, 0]).sum())
             return "McNemar", mcnemar(only_a, only_b).p_value

@@ -101,6 +101,11 @@ def find_start(
     if path.is_file():
         from histograft.learning.weights import open_weights
 
+        if is_artefact(path.parent):
+            raise InputError(
+                f"{path} belongs to a network artefact, which knows what it was tuned on",
+                f"give the folder: {path.parent}",
+            )
         opened = open_weights(
             path, architecture=architecture, kwargs=kwargs or None, mean=mean, std=std
         )

@@ -62,7 +62,8 @@ class ReportText:
         tuned = self.facts["labels"].get(TUNED, TUNED)
         other = self.facts["labels"].get(self.baseline, self.baseline)
         clauses = [f"{_where(row)}: {self._clause(row)}" for row in rows]
-        return " ".join([f"{tuned} against {other}, accuracy.", *clauses, *self._beaten(rows)])
+        lines = [*clauses, *self._beaten(rows), *self._optimistic(rows)]
+        return " ".join([f"{tuned} against {other}, accuracy.", *lines])
 
     def _tuned_rows(self) -> list[dict[str, Any]]:
         rows = self.results[
@@ -81,6 +82,20 @@ class ReportText:
                 lines.append(
                     f"On {_where(row)} {best['label']} alone reaches {100 * best['value']:.1f} %, "
                     "without any network: accuracy there says little of histology."
+                )
+        return lines
+
+    def _optimistic(self, rows: list[dict[str, Any]]) -> list[str]:
+        """Where cross-validation within a set is far above a test on held-out rows."""
+        found = {(row["dataset"], row["protocol"]): row for row in rows}
+        lines = []
+        for (dataset, protocol), row in found.items():
+            external = found.get((dataset, "external"))
+            if protocol == "cv" and external and row["ci_low"] > external["ci_high"]:
+                lines.append(
+                    f"On {dataset} cross-validation is far above the test on held-out rows "
+                    f"({100 * row['value']:.1f} against {100 * external['value']:.1f} %): its "
+                    "folds probably share patients, so trust the external test."
                 )
         return lines
 
@@ -111,11 +126,10 @@ class ReportText:
     @property
     def largest_class(self) -> dict[str, float]:
         """Share of the largest class by data set: what always guessing it would reach."""
-        return {
-            block["dataset"]: float(block["largest_class"])
-            for block in self.facts["blocks"]
-            if "largest_class" in block
-        }
+        shares: dict[str, float] = {}
+        for block in self.facts["blocks"]:
+            shares.setdefault(block["dataset"], float(block["largest_class"]))
+        return shares
 
     @property
     def protocol(self) -> dict[str, str]:
@@ -130,7 +144,10 @@ class ReportText:
         )
         described["Tests"] = (
             "cross-validation: corrected resampled t test on the accuracies of the folds "
-            "(Nadeau and Bengio 2003, doi:10.1023/A:1024068626366); single split: McNemar. "
+            "(Nadeau and Bengio 2003, doi:10.1023/A:1024068626366); single split: McNemar, or "
+            "sign flips over groups where a group has several patches. The plain paired t test, "
+            "where it is printed, takes repeats over the same patches for independent samples: "
+            "its p values are far too small. "
             f"Holm's correction over the {self.facts['n_tests']} tests of this report"
         )
         return described
@@ -175,6 +192,11 @@ class ReportText:
                 lines.append(
                     f"{block['dataset']}: class {name} is left out of the cross-validation "
                     f"({reason})."
+                )
+            if block["ci_unit"] != "group" and not block["no_groups"]:
+                lines.append(
+                    f"{_where(block)}: patients are not known, so patches of one patient can be in "
+                    "several folds; accuracies, intervals and p values are optimistic."
                 )
             if block["no_groups"]:
                 lines.append(
