@@ -29,6 +29,7 @@ app = App(
     help_format="markdown",
     # "--evaluate A B C" takes all three; only switches have a "--no-" form.
     default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+    suppress_keyboard_interrupt=False,  # `main` says that the work can go on
 )
 run = App(name="run", help="Recipes: a whole paper on your own data in one command.")
 app.command(run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from cyclopts import App, ArgumentCollection, Token
 
@@ -34,6 +34,8 @@ class ConfigLayers:
             return
         cls, presets = self._commands[commands]
         by_name = {str(a.name).removeprefix("--").replace("-", "_"): a for a in arguments}
+        for name, argument in by_name.items():
+            _refuse_fractions(name, argument)
         values = preset_values(presets, _given(by_name.get("preset")))
         source = dict.fromkeys(values, "--preset")
         if file := _given(by_name.get("config")):
@@ -44,6 +46,8 @@ class ConfigLayers:
             argument = by_name[name]
             if argument.has_tokens:
                 continue
+            if value == ():
+                argument.append(Token(keyword=name, implicit_value=(), source=source[name]))
             for index, item in enumerate(value if isinstance(value, (list, tuple)) else [value]):
                 text = str(item).lower() if isinstance(item, bool) else str(item)
                 argument.append(Token(keyword=name, value=text, source=source[name], index=index))
@@ -55,9 +59,22 @@ def read_toml(path: Path) -> dict[str, Any]:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise InputError(f"--config {path} does not exist") from error
+    except OSError as error:
+        raise InputError(f"--config {path} cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"--config {path} is not TOML: {error}") from error
     return {key.replace("-", "_"): value for key, value in values.items()}
+
+
+def _refuse_fractions(name: str, argument: Any) -> None:
+    """Refuse 2.5 where a whole number is needed; cyclopts would round it without a word."""
+    kinds = [argument.hint, *get_args(argument.hint)]
+    if int not in kinds or float in kinds:
+        return
+    for token in argument.tokens:
+        if "." in token.value:
+            flag = "--" + name.replace("_", "-")
+            raise InputError(f"{flag} is {token.value}, not a whole number", "leave out the point")
 
 
 def _given(argument: Any) -> str | None:
