@@ -16,6 +16,7 @@ from histograft.verbs.audit import shared_between, shared_sentence
 from histograft.verbs.compare import Compare, compare
 from histograft.verbs.draw import Draw, draw
 from histograft.verbs.embed import Embed, embed
+from histograft.verbs.networks import WEIGHT_ENDINGS
 from histograft.verbs.patch_images import load_patches
 from histograft.verbs.predict import Predict, predict
 from histograft.verbs.standardize import Standardize, standardize
@@ -142,6 +143,15 @@ class Ftx:
     workers: Annotated[int | None, Role.EXECUTION] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Role.EXECUTION] = "auto"
 
+    def __post_init__(self) -> None:
+        # Every step's options are checked before the first step begins to work.
+        here = Path()
+        _train_config(self, here)
+        Predict(features=(here,), out=here, **_predict_options(self))
+        Compare(predictions=(), out=here, labels=self.labels, draws=self.draws, seed=self.seed)
+        for other in self.also:
+            _also_config(other, here, {"patches": here})
+
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"arch": "legacy_xception", "weights": "imagenet", "plain_t": True},
@@ -178,7 +188,7 @@ def ftx(config: Ftx, reporter: Reporter = SILENT) -> Path:
     tuned_name = names[_whole(config.finetune)]
     evaluated = [names[_whole(path)] for path in config.evaluate]
     notices = _notices(patches, tuned_name, evaluated, reporter)
-    network = recipe.run(train, _train_config(config, patches[tuned_name]))
+    network = recipe.run(train, _train_config(config, patches[tuned_name].path))
     features = {
         name: _features(patches[name], name, network, config, recipe)
         for name in dict.fromkeys([*evaluated, tuned_name])
@@ -284,9 +294,9 @@ def _notices(
     return lines
 
 
-def _train_config(config: Ftx, patches: Artefact) -> Train:
+def _train_config(config: Ftx, patches: Path) -> Train:
     return Train(
-        patches=patches.path,
+        patches=patches,
         out=config.out / "network",
         init=config.weights,
         arch=config.arch,
@@ -351,6 +361,11 @@ def _also_config(other: str, folder: Path, common: dict[str, Any]) -> Embed:
         source = {"network": path}
     elif path.is_file():
         source = {"weights": other}
+    elif path.suffix in WEIGHT_ENDINGS or path.exists():
+        raise InputError(
+            f"--also {other} is neither a file of weights nor a network artefact",
+            "give one of these, or a timm name",
+        )
     return Embed(**source, out=folder / f"also-{name}", name=name, points=("gap",), **common)
 
 
@@ -363,14 +378,8 @@ def _predictions(
     recipe: Recipe,
 ) -> list[Artefact]:
     """Cross-validate; where the classes are those of the set tuned on, also test externally."""
-    common: dict[str, Any] = {
-        "features": tuple(a.path for a in features[name]),
-        "probe": config.probe,
-        "folds": config.folds,
-        "repeats": config.repeats,
-        "groups": config.groups,
-        "seed": config.seed,
-    }
+    tested = tuple(a.path for a in features[name])
+    common: dict[str, Any] = {"features": tested} | _predict_options(config)
     folder = config.out / "predictions"
     artefacts = [recipe.run(predict, Predict(out=folder / f"{name}-cv", **common))]
     known = set(patches[tuned_name].facts["classes"])
@@ -379,3 +388,8 @@ def _predictions(
         external = Predict(out=folder / f"{name}-external", fit_on=fit_on, **common)
         artefacts.append(recipe.run(predict, external))
     return artefacts
+
+
+def _predict_options(config: Ftx) -> dict[str, Any]:
+    names = ("probe", "folds", "repeats", "groups", "seed")
+    return {name: getattr(config, name) for name in names}
