@@ -84,8 +84,11 @@ def test_keep_going_leaves_out_and_says_so(tmp_path, tools, bad_set):
     assert not set(rows["source_file"]) & set(reasons)
     facts = open_artefact(tmp_path / "out").facts
     assert facts["rejects"] == dict.fromkeys(reasons.values(), 1)
-    # Now that it is finished it is found, with or without --keep-going.
-    assert tools.run(*small(folder, tmp_path / "out")).code == 0
+    # Now that it is finished it is found; without --keep-going what was left out is an error still.
+    assert tools.run(*small(folder, tmp_path / "out"), "--keep-going").code == 0
+    again = tools.run(*small(folder, tmp_path / "out"))
+    assert again.code == 1
+    assert "--keep-going" in again.err
 
 
 def test_nothing_usable_is_an_error_even_with_keep_going(tmp_path, tools):

@@ -15,17 +15,6 @@ SYNTHETIC = (
     "The images are synthetic: phantoms of tissue drawn by histograft. No number on this page says "
     "anything about patients."
 )
-NO_IMAGENET = (
-    "No ImageNet weights are in this run: the network starts from random weights, so the models "
-    "called imgnet-* in results.csv are features of an untrained network."
-)
-RANDOM_LABELS = (
-    "imgnet-gap=START: random weights (pooled features)",
-    "imgnet-dense=START + tuned dense layer (step 1)",
-    "imgnet-random=START + untrained dense layer",
-    "ftx-dense=TUNED (dense features)",
-    "ftx-gap=TUNED (pooled features)",
-)
 FOLDS = 5
 TITLE = "Demo on synthetic tissue: do tuned features beat the ones they came from?"
 
@@ -91,10 +80,7 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
     pathlib.Path
         The report's page.
     """
-    random = config.init == "random"
-    notices = (SYNTHETIC, NO_IMAGENET) if random else (SYNTHETIC,)
-    for notice in notices:
-        reporter.warn(notice)
+    reporter.warn(SYNTHETIC)
     folder, n, seed = config.out / "data", config.patients, config.seed
     tuned, *evaluated = (
         write_cohort(cohort, folder, config.workers, reporter)
@@ -122,8 +108,7 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
         folds=FOLDS,
         repeats=config.repeats,
         title=TITLE,
-        notices=notices,
-        labels=RANDOM_LABELS if random else (),
+        notices=(SYNTHETIC,),
         seed=config.seed,
         workers=config.workers,
         device=config.device,

@@ -22,6 +22,18 @@ from histograft.verbs.predict import Predict, predict
 from histograft.verbs.standardize import Standardize, standardize
 from histograft.verbs.train import Train, train
 
+NO_IMAGENET = (
+    "No ImageNet weights are in this run: the network starts from random weights, so the models "
+    "called imgnet-* in results.csv are features of an untrained network."
+)
+RANDOM_LABELS = (
+    "imgnet-gap=START: random weights (pooled features)",
+    "imgnet-dense=START + tuned dense layer (step 1)",
+    "imgnet-random=START + untrained dense layer",
+    "ftx-dense=TUNED (dense features)",
+    "ftx-gap=TUNED (pooled features)",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ftx:
@@ -188,6 +200,9 @@ def ftx(config: Ftx, reporter: Reporter = SILENT) -> Path:
     tuned_name = names[_whole(config.finetune)]
     evaluated = [names[_whole(path)] for path in config.evaluate]
     notices = _notices(patches, tuned_name, evaluated, reporter)
+    if config.weights == "random":
+        reporter.warn(NO_IMAGENET)
+        notices.insert(0, NO_IMAGENET)
     network = recipe.run(train, _train_config(config, patches[tuned_name].path))
     features = {
         name: _features(patches[name], name, network, config, recipe)
@@ -203,7 +218,7 @@ def ftx(config: Ftx, reporter: Reporter = SILENT) -> Path:
         Compare(
             predictions=tuple(a.path for a in predictions),
             out=config.out / "tables",
-            labels=config.labels,
+            labels=(*(RANDOM_LABELS if config.weights == "random" else ()), *config.labels),
             draws=config.draws,
             plain_t=config.plain_t,
             seed=config.seed,

@@ -8,7 +8,7 @@ from histograft.core.errors import InputError
 from histograft.core.reporter import Reporter
 from histograft.core.seeds import child_seed
 from histograft.core.units import check_mpp
-from histograft.verbs.sources import ABSENT, Source, read_split
+from histograft.verbs.sources import ABSENT, Source, content_hashes, read_split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +22,8 @@ def with_groups(source: Source, hashes: list[str]) -> pd.DataFrame:
     """Add what is known of each image: its hash and group. Equal images share a group."""
     table = source.table.copy()
     table["source_sha256"] = hashes
+    if table["mask"].notna().any():
+        table["mask_sha256"] = content_hashes(source, "mask")
     known = table["group"].notna()
     table["group_source"] = known.map({True: _origin(source), False: "image"})
     table["group"] = table["group"].where(known, "image:" + table["source_sha256"].str[:16])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from histograft.learning.network import Network
 
 VERSION = 1
+SAME_SCALE = 0.02  # scanners of one objective differ by up to 2 %
 BLOCK = 1024  # patches after which a killed run resumes
 
 
@@ -61,7 +62,8 @@ class Embed:
         Compute the shortcut baselines instead: mean RGB, color histogram and JPEG quantization.
     points : tuple of str
         Where to read the network: "gap" (pooled features of Part A), "dense" (after the last
-        ReLU of Part B), "dense-pre" (before it), "random" (an untrained dense layer on the gap).
+        ReLU of Part B), "dense-pre" (before it), "random" (an untrained dense layer on the gap);
+        dense for a network artefact and gap for an untuned network by default.
     name : str
         First part of the models' names, as in ftx-dense; the network's folder by default.
     random_size : int
@@ -85,7 +87,7 @@ class Embed:
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     shortcuts: bool = False
-    points: tuple[Point, ...] = ("dense",)
+    points: tuple[Point, ...] = ()
     name: str | None = None
     random_size: int = 2048
     seed: int = 0
@@ -104,8 +106,8 @@ class Embed:
                 "give --network DIR, or --arch NAME with --weights imagenet|random|FILE, "
                 "or --shortcuts",
             )
-        if not self.points or len(set(self.points)) < len(self.points):
-            raise InputError(f"--points {self.points} names none, or one twice")
+        if len(set(self.points)) < len(self.points):
+            raise InputError(f"--points {self.points} names one twice")
         if self.weights is not None and {"dense", "dense-pre"} & set(self.points):
             raise InputError(
                 "a network without tuning has no dense layer",
@@ -113,7 +115,7 @@ class Embed:
             )
 
 
-PRESETS: dict[str, dict[str, Any]] = {"paper": {"points": ("dense",)}, "recommended": {}}
+PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "recommended": {}}
 
 
 def embed(config: Embed, reporter: Reporter = SILENT) -> Artefact:
@@ -139,7 +141,11 @@ def embed(config: Embed, reporter: Reporter = SILENT) -> Artefact:
         The folder is taken, or cannot be written, or features are not finite.
     """
     patches = open_artefact(config.patches, "patches")
-    extractor = ShortcutExtractor() if config.shortcuts else _network_extractor(config, reporter)
+    if not config.points:
+        config = replace(config, points=("dense",) if config.network else ("gap",))
+    extractor = (
+        ShortcutExtractor() if config.shortcuts else _network_extractor(config, patches, reporter)
+    )
     settings = fields_with_role(config, Role.SETTING)
     settings.pop("seed")
     settings |= {"models": extractor.models} | extractor.resolved
@@ -152,7 +158,7 @@ def embed(config: Embed, reporter: Reporter = SILENT) -> Artefact:
         return _embed_all(config, extractor, patches, draft, reporter)
 
 
-def _network_extractor(config: Embed, reporter: Reporter) -> NetworkExtractor:
+def _network_extractor(config: Embed, patches: Artefact, reporter: Reporter) -> NetworkExtractor:
     settings = PassSettings(config.device, config.batch_size, config.precision)
     if config.network is not None:
         artefact = open_artefact(config.network, "network")
@@ -162,11 +168,23 @@ def _network_extractor(config: Embed, reporter: Reporter) -> NetworkExtractor:
         resolved: dict[str, Any] = {}
     else:
         network, record, resolved = _untuned(config, reporter)
-        seen, prefix = set(), config.name or str(resolved["arch"])
+        usual = "imgnet" if config.weights == "imagenet" else str(resolved["arch"])
+        seen, prefix = set(), config.name or usual
+    _tell_scales(network, patches, reporter)
     layer = RandomLayer(config.random_size, child_seed(config.seed, "random projection"))
     return NetworkExtractor(
         network, record, prefix, config.points, layer, settings, seen=seen, resolved=resolved
     )
+
+
+def _tell_scales(network: Network, patches: Artefact, reporter: Reporter) -> None:
+    """Warn where a network sees tissue at another scale than it was tuned at."""
+    tuned, seen = network.spec.mpp, patches.manifest["config"]["target_mpp"]
+    if tuned is not None and seen != "keep" and abs(tuned / float(seen) - 1) > SAME_SCALE:
+        reporter.warn(
+            f"the network was tuned at {tuned:g} µm/px and now sees patches of {float(seen):g} "
+            "µm/px; standardize both to one scale unless this is meant"
+        )
 
 
 def _untuned(config: Embed, reporter: Reporter) -> tuple[Network, Input, dict[str, Any]]:

@@ -243,9 +243,9 @@ class ReportText:
                 "compared with": row["compared_with"],
                 "points": f"{100 * row['difference']:+.1f}",
                 "95 % interval": _interval(row["difference_low"], row["difference_high"], "+"),
-                "test": row["test"],
                 "p": format_p(row["p_value"]),
                 "p (Holm)": format_p(row["p_adjusted"]),
+                "test": row["test"],
             }
             for row in self.comparisons.to_dict("records")
         ]

@@ -106,10 +106,12 @@ def read_source(path: Path, *, name: str | None = None, catalogue: str | None = 
     return Source(name or root.resolve().name, root, table, origin, entry, remarks)
 
 
-def content_hashes(source: Source) -> list[str]:
-    """SHA-256 of each image of a source, ``"absent"`` where no file can be read."""
+def content_hashes(source: Source, column: str = "file") -> list[str]:
+    """SHA-256 of the files of a column, ``"absent"`` where there is none to read."""
 
-    def one(file: str) -> str:
+    def one(file: object) -> str:
+        if not isinstance(file, str):
+            return ABSENT
         path = source.root / file
         try:
             return hash_file(path).sha256 if path.is_file() else ABSENT
@@ -117,7 +119,7 @@ def content_hashes(source: Source) -> list[str]:
             return ABSENT
 
     with ThreadPoolExecutor(4) as threads:
-        return list(threads.map(one, source.table["file"]))
+        return list(threads.map(one, source.table[column]))
 
 
 def source_id(table: pd.DataFrame, split_column: str | None) -> str:
@@ -138,6 +140,8 @@ def source_id(table: pd.DataFrame, split_column: str | None) -> str:
     columns = [c.name for c in SAMPLES.columns] + ["source_sha256"]
     if split_column in table.columns and split_column not in columns:
         columns.append(str(split_column))
+    if "mask_sha256" in table.columns:
+        columns.append("mask_sha256")
     rows = table[columns].astype(object).where(table[columns].notna(), None)
     return hash_json([columns, rows.to_numpy().tolist()])
 

@@ -208,6 +208,12 @@ def standardize(config: Standardize, reporter: Reporter = SILENT) -> Artefact:
         config.out, Identity("patches", "standardize", VERSION, settings, (raw,), config.seed)
     )
     if isinstance(draft, Artefact):
+        left_out = {k: n for k, n in draft.facts["rejects"].items() if k != "background"}
+        if left_out and not config.keep_going:
+            raise InputError(
+                f"{draft.path} is finished without {sum(left_out.values())} unusable image(s)",
+                f"see {draft.path / REJECT_LOG}; give --keep-going to go on without them",
+            )
         reporter.note(f"{source.name}: patches are there already ({draft.path})")
         return draft
     with draft:
@@ -406,6 +412,9 @@ def _facts(
         "origin": table.attrs["origin"],
         "task": "multilabel" if max(map(len, labels)) > 1 else "multiclass",
         "classes": classes,
+        "lost_classes": sorted(
+            {part for label in table["label"] for part in label.split("|")} - set(classes)
+        ),
         "n_images": len(table),
         "n_patches": len(patches),
         "n_groups": int(patches["group"].nunique()),
@@ -435,6 +444,8 @@ def _tell(facts: dict[str, Any], unusable: pd.DataFrame, reporter: Reporter) -> 
         )
     if background := facts["rejects"].get("background"):
         reporter.note(f"{name}: {background} patches were rejected as background")
+    if facts["lost_classes"]:
+        reporter.warn(f"{name}: no patch is left of the class {', '.join(facts['lost_classes'])}")
     if len(unusable):
         reasons = ", ".join(f"{n} {r}" for r, n in unusable["reason"].value_counts().items())
         reporter.warn(f"{name}: {len(unusable)} image(s) were left out ({reasons})")
