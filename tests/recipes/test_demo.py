@@ -1,0 +1,60 @@
+"""The demo says what it is, and its printed commands are what made it."""
+
+import shlex
+import shutil
+
+import pandas as pd
+import pytest
+
+from histograft.core.artefact import open_artefact
+from histograft.core.verify import verify
+from histograft.recipes.demo import Demo, demo
+
+
+def test_too_few_patients_are_refused_before_the_work(tmp_path, tools):
+    outcome = tools.run("demo", "--out", tmp_path / "out", "--patients", 4)
+    assert outcome.code == 1
+    assert "--patients is 4" in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """Report of a small demo."""
+    out = tmp_path_factory.mktemp("demo") / "out"
+    return demo(Demo(out=out, patients=5, repeats=2, workers=1, device="cpu"))
+
+
+@pytest.mark.slow
+def test_the_report_says_what_the_data_are(page):
+    text = page.read_text()
+    assert page.name == "index.html"
+    assert "The images are synthetic" in text
+    assert "No ImageNet weights are in this run" in text
+    assert "START: random weights" in text
+    assert ">IMGNET" not in text
+    results = pd.read_csv(page.with_name("results.csv"))
+    assert {"lab-a-new-patients", "lab-b"} == set(results["dataset"])
+    assert {"imgnet-gap", "ftx-dense", "shortcut-jpeg"} <= set(results["model"])
+    run = page.parents[1]
+    assert all(not result.findings for result in verify(run))
+    for path in run.rglob("*"):
+        if path.suffix in (".json", ".html", ".csv"):
+            assert str(run) not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_its_commands_run_in_its_folder(page, tools, tmp_path, monkeypatch):
+    copy = tmp_path / "copy"
+    shutil.copytree(page.parents[1], copy)
+    remade = ["patches/lab-b", "features/lab-b/shortcut", "predictions/lab-b-cv", "tables"]
+    expected = {name: open_artefact(copy / name).id for name in remade}
+    for name in remade:
+        shutil.rmtree(copy / name)
+    monkeypatch.chdir(copy)
+    for line in open_artefact(copy / "report").manifest["config"]["commands"]:
+        words = shlex.split(line)[1:]
+        if words[0] in ("run", "demo"):  # the whole, told beside its steps
+            continue
+        tools.ok(*words)
+    assert {name: open_artefact(copy / name).id for name in remade} == expected
