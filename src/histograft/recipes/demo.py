@@ -10,6 +10,7 @@ from histograft.core.configuration import Role, require_at_least
 from histograft.core.reporter import SILENT, Reporter
 from histograft.recipes.ftx import Ftx, ftx
 from histograft.recipes.phantom_cohort import Cohort, write_cohort
+from histograft.recipes.steps import command_line
 
 SYNTHETIC = (
     "The images are synthetic: phantoms of tissue drawn by histograft. No number on this page says "
@@ -113,4 +114,4 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
         workers=config.workers,
         device=config.device,
     )
-    return ftx(recipe, reporter)
+    return ftx(recipe, reporter, made_by=command_line("demo", config, config.out))

@@ -171,7 +171,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def ftx(config: Ftx, reporter: Reporter = SILENT) -> Path:
+def ftx(config: Ftx, reporter: Reporter = SILENT, *, made_by: str | None = None) -> Path:
     """Run the recipe.
 
     Parameters
@@ -180,6 +180,8 @@ def ftx(config: Ftx, reporter: Reporter = SILENT) -> Path:
         What to do.
     reporter : Reporter
         Whom to tell.
+    made_by : str, optional
+        The command to print first in the report, where another recipe calls this one.
 
     Returns
     -------
@@ -193,9 +195,7 @@ def ftx(config: Ftx, reporter: Reporter = SILENT) -> Path:
     """
     names = _names([config.finetune, *config.evaluate])
     recipe = Recipe(config.out, reporter)
-    recipe.commands.append(
-        command_line("run ftx", config, recipe.folder).replace("'run ftx'", "run ftx")
-    )
+    recipe.commands.append(made_by or command_line("run ftx", config, config.out))
     patches = {name: _patches(path, name, config, recipe) for path, name in names.items()}
     tuned_name = names[_whole(config.finetune)]
     evaluated = [names[_whole(path)] for path in config.evaluate]

@@ -48,7 +48,7 @@ def command_line(verb: str, config: Any, folder: Path) -> str:
     Parameters
     ----------
     verb : str
-        Name of the verb.
+        Name of the verb, or of the recipe (``run ftx``).
     config : dataclass
         Its configuration.
     folder : pathlib.Path
@@ -61,7 +61,7 @@ def command_line(verb: str, config: Any, folder: Path) -> str:
     >>> command_line("compare", compare, Path("run"))
     'histograft compare --predictions a b --out c'
     """
-    words = ["histograft", verb]
+    words = ["histograft", *verb.split()]
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if value == field.default:
