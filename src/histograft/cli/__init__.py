@@ -87,7 +87,13 @@ def verify(path: Path) -> int:
 
     results = verify_artefacts(path)
     rows = [
-        [str(r.path), r.kind or "?", str(r.n_files), f"{r.n_bytes:,}", _state(len(r.findings))]
+        [
+            _below(r.path, path),
+            r.kind or "?",
+            str(r.n_files),
+            f"{r.n_bytes:,}",
+            _state(len(r.findings)),
+        ]
         for r in results
     ]
     print_table("artefacts", ["path", "kind", "files", "bytes", "state"], rows)
@@ -96,6 +102,11 @@ def verify(path: Path) -> int:
         where = finding.artefact / finding.file
         STDERR.print(f"[bold red]{finding.problem}[/bold red]: {where} ({finding.detail})")
     return 1 if findings else 0
+
+
+def _below(folder: Path, top: Path) -> str:
+    """Path of a folder below the one that was asked for."""
+    return str(folder.relative_to(top))
 
 
 def _state(n_findings: int) -> str:

@@ -142,7 +142,7 @@ def embed(config: Embed, reporter: Reporter = SILENT) -> Artefact:
     """
     patches = open_artefact(config.patches, "patches")
     if not config.points:
-        config = replace(config, points=("dense",) if config.network else ("gap",))
+        config = replace(config, points=("gap",) if config.weights else ("dense",))
     extractor = (
         ShortcutExtractor() if config.shortcuts else _network_extractor(config, patches, reporter)
     )
