@@ -1,5 +1,7 @@
 """The demo says what it is, and its printed commands are what made it."""
 
+import dataclasses
+import inspect
 import shlex
 import shutil
 
@@ -9,6 +11,7 @@ import pytest
 from histograft.core.artefact import open_artefact
 from histograft.core.verify import verify
 from histograft.recipes.demo import Demo, demo
+from histograft.recipes.ftx import ftx
 
 
 def test_too_few_patients_are_refused_before_the_work(tmp_path, tools):
@@ -20,9 +23,15 @@ def test_too_few_patients_are_refused_before_the_work(tmp_path, tools):
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """Report of a small demo."""
+    """Report of a small demo, whose network is tuned for one epoch a step."""
     out = tmp_path_factory.mktemp("demo") / "out"
-    return demo(Demo(out=out, patients=5, repeats=2, workers=1, device="cpu"))
+
+    def shorter(config, reporter, **options):
+        return ftx(dataclasses.replace(config, epochs_head=1, epochs_all=1), reporter, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inspect.getmodule(demo), "ftx", shorter)
+        return demo(Demo(out=out, patients=5, repeats=2, workers=1, device="cpu"))
 
 
 @pytest.mark.slow

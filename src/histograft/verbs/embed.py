@@ -240,6 +240,7 @@ def _embed_all(
     attributes = dict(extractor.attributes) | {
         "name": patches.facts["dataset"],
         "patch_size": side,
+        "overlap_px": round(side * patches.manifest["config"]["overlap"]),
         "patches": patches.id,
     }
     sizes = {}

@@ -34,8 +34,8 @@ def write_features(
     table : pandas.DataFrame
         The patches, N rows with ``x_px``, ``y_px`` and ``mpp``.
     attributes : mapping
-        ``name`` (the data set), ``encoder`` (the model), ``patch_size`` (px) and our own, which
-        get the prefix ``histo_``.
+        ``name`` (the data set), ``encoder`` (the model), ``patch_size`` and ``overlap_px`` (px)
+        and our own, which get the prefix ``histo_``.
     """
     import h5py
     import numpy as np
@@ -52,7 +52,7 @@ def write_features(
         )
         dataset.attrs.update(common | {"encoder": attributes["encoder"]})
         for key, value in attributes.items():
-            if key not in ("name", "encoder", "patch_size"):
+            if key not in ("name", "encoder", "patch_size", "overlap_px"):
                 text = value if isinstance(value, (str, int, float)) else json.dumps(value)
                 dataset.attrs[f"histo_{key}"] = text
         dataset.attrs["histo_mpp_target"] = "None" if mpp is None else mpp
@@ -70,7 +70,7 @@ def write_features(
                 "patch_size_level0": side,
                 "level0_magnification": magnification,
                 "target_magnification": magnification,
-                "overlap": 0,
+                "overlap": int(attributes.get("overlap_px", 0)),
                 "level0_width": int(table["x_px"].max()) + side,
                 "level0_height": int(table["y_px"].max()) + side,
             }

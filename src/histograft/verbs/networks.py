@@ -88,6 +88,11 @@ def find_start(
     kwargs = parse_kwargs(arch_kwargs)
     path = Path(init)
     if is_artefact(path):
+        if kwargs or mean is not None or std is not None:
+            raise InputError(
+                f"{path} is a network artefact, which states its arguments, mean and std itself",
+                "leave out --arch-kwargs, --mean and --std",
+            )
         return _from_artefact(path, architecture)
     if init == "random":
         name = _need(architecture, init)
