@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -40,6 +41,20 @@ class InProcessExecutor(Executor):
         return future
 
 
+class _UninterruptedProcesses(ProcessPoolExecutor):
+    """Processes that do not see Ctrl-C: the caller does, and ends them in order."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Submit a call; a process that is started for it inherits the blocked signal."""
+        if not hasattr(signal, "pthread_sigmask"):  # not a POSIX system
+            return super().submit(fn, *args, **kwargs)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(fn, *args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def open_executor(workers: int | None) -> Executor:
     """Return an executor for `workers` processes.
 
@@ -66,7 +81,7 @@ def open_executor(workers: int | None) -> Executor:
         return InProcessExecutor()
     # "spawn" is the only start method that is safe after threads were started and that
     # behaves alike on all systems.
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    return _UninterruptedProcesses(workers, mp_context=multiprocessing.get_context("spawn"))
 
 
 def available_cores() -> int:
