@@ -289,6 +289,8 @@ FEATURE_INDEX = TableSpec(
         Column("group_source", "text", "as in the patches table"),
         Column("split", "text", "as in the patches table"),
         _optional("mpp", "number", "µm/px of the patch"),
+        Column("source_sha256", "text", "as in the patches table"),
+        Column("perceptual_hash", "text", "as in the patches table"),
         Column("seen", "boolean", "whether the network was tuned on this image or its group"),
     ),
     key=("patch_id",),

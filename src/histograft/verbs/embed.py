@@ -12,6 +12,7 @@ from histograft.core.errors import InputError
 from histograft.core.files import written_atomically
 from histograft.core.reporter import SILENT, Reporter
 from histograft.core.seeds import child_seed
+from histograft.core.tables import FEATURE_INDEX
 from histograft.verbs.extractors import (
     Extractor,
     NetworkExtractor,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from histograft.learning.network import Network
 
-VERSION = 1
+VERSION = 2
 SAME_SCALE = 0.02  # scanners of one objective differ by up to 2 %
 BLOCK = 1024  # patches after which a killed run resumes
 
@@ -289,8 +290,7 @@ def _refuse_not_finite(features: NDArray[np.float32], model: str) -> None:
 
 def _index(table: pd.DataFrame, seen: set[tuple[str, str]]) -> pd.DataFrame:
     """Say which patch each row is, and whether the network was tuned on it or on its group."""
-    columns = ["patch_id", "dataset", "label", "group", "group_source", "split", "mpp"]
-    index = table[columns].copy()
+    index = table[[c.name for c in FEATURE_INDEX.columns if c.name != "seen"]].copy()
     image = [("image", value) in seen for value in table["source_sha256"]]
     group = [
         source != "image" and ("group", group_key(dataset, name)) in seen
