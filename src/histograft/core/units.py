@@ -22,6 +22,9 @@ LARGEST_MPP = 1000.0
 # resampled.
 SAME_SCALE_TOLERANCE = 1e-6
 
+# Scanners of one objective differ by up to 2 %: scales within it need no warning.
+SCANNER_TOLERANCE = 0.02
+
 
 def check_mpp(mpp: float, where: str) -> float:
     """Return `mpp` if it can be a µm/px, else say what is wrong.

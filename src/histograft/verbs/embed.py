@@ -13,6 +13,7 @@ from histograft.core.files import written_atomically
 from histograft.core.reporter import SILENT, Reporter
 from histograft.core.seeds import child_seed
 from histograft.core.tables import FEATURE_INDEX
+from histograft.core.units import SCANNER_TOLERANCE
 from histograft.verbs.extractors import (
     Extractor,
     NetworkExtractor,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from histograft.learning.network import Network
 
 VERSION = 2
-SAME_SCALE = 0.02  # scanners of one objective differ by up to 2 %
 BLOCK = 1024  # patches after which a killed run resumes
 
 
@@ -181,7 +181,7 @@ def _network_extractor(config: Embed, patches: Artefact, reporter: Reporter) -> 
 def _tell_scales(network: Network, patches: Artefact, reporter: Reporter) -> None:
     """Warn where a network sees tissue at another scale than it was tuned at."""
     tuned, seen = network.spec.mpp, patches.manifest["config"]["target_mpp"]
-    if tuned is not None and seen != "keep" and abs(tuned / float(seen) - 1) > SAME_SCALE:
+    if tuned is not None and seen != "keep" and abs(tuned / float(seen) - 1) > SCANNER_TOLERANCE:
         reporter.warn(
             f"the network was tuned at {tuned:g} µm/px and now sees patches of {float(seen):g} "
             "µm/px; standardize both to one scale unless this is meant"
