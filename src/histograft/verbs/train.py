@@ -312,7 +312,7 @@ def _fit(
     history.insert(0, "step", step)
     with draft.writing(HISTORY) as path:
         history.to_csv(path, index=False)
-    _write_tuned_on(draft, pd.concat(rows.values()), config)
+    _write_tuned_on(draft, table[table["split"].isin(list(rows))], config)
     trained = {
         "tune": config.tune,
         "on": patches.as_input("patches").name,
