@@ -71,6 +71,28 @@ def test_what_was_tuned_on_is_tested_on_test_rows_only(done):
         assert f"{name}: a network was tuned on this set" in outcome.err
 
 
+def test_what_sets_share_is_said_before_training(done, tools, tmp_path):
+    folder, outcome = done
+    tuned = pd.read_parquet(folder / "run/patches/tuned/metadata.parquet")
+    third = pd.read_parquet(folder / "cut/metadata.parquet")
+    both = set(tuned.loc[tuned["split"] != "test", "group"]) & set(third["group"])
+    names = f"{len(both)} group name(s) occur in both tuned and third: if these are the same"
+    assert both
+    assert names in outcome.err
+    assert names in (folder / "run/report/index.html").read_text()
+    # A patient in training and test rows of the set tuned on.
+    bad = tools.write_set(tmp_path / "bad", groups=4)
+    table = pd.read_csv(bad / "samples.csv").assign(split=["train", "test", "train", "test"] * 3)
+    table.assign(group="p0").to_csv(bad / "samples.csv", index=False)
+    refused = tools.run(
+        "run", "ftx", "--finetune", bad, "--evaluate", bad, "--out", tmp_path / "run",
+        *NETWORK, *PATCHES, *PREDICT, *LIGHT,
+    )  # fmt: skip
+    assert refused.code == 1
+    assert "1 group name(s) occur in both bad and the test rows of bad" in refused.err
+    assert not (tmp_path / "run/network").exists()
+
+
 def test_the_report_names_sets_that_are_not_at_the_scale(done):
     page = (done[0] / "run/report/index.html").read_text()
     assert "No µm/px is known for folders" in page

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from histograft.core.errors import InputError
-from histograft.stats.folds import plan_folds, split_groups
+from histograft.stats.folds import join_groups, plan_folds, split_groups
 
 
 @st.composite
@@ -179,3 +179,25 @@ def test_split_of_fraction_zero_stays_empty():
 def test_split_refuses_fractions(fractions):
     with pytest.raises(InputError, match="sum to 1"):
         split_groups(["a"], ["g"], fractions=fractions, seed=0)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 12)), max_size=40))
+def test_joined_groups_are_the_components(units):
+    """Equal group or equal image is one part, by following links one at a time."""
+    groups = [f"g{g}" for g, _ in units]
+    images = [f"i{i}" for _, i in units]
+    joined = join_groups(groups, images).tolist()
+    for start in range(len(units)):
+        reached, waiting = set(), [start]
+        while waiting:
+            unit = waiting.pop()
+            if unit not in reached:
+                reached.add(unit)
+                waiting += [
+                    other
+                    for other in range(len(units))
+                    if groups[other] == groups[unit] or images[other] == images[unit]
+                ]
+        assert {n for n, name in enumerate(joined) if name == joined[start]} == reached
+        assert joined[start] == min(groups[unit] for unit in reached)

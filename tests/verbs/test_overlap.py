@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from PIL import Image, ImageOps
 
 from histograft.core.artefact import open_artefact
 from histograft.verbs.networks import tuned_on
@@ -99,7 +100,7 @@ def test_another_set_with_one_of_the_images_is_refused(world, tools):
     )
     shared, _ = world.predict(first, fit_on=second)
     assert shared.code == 1
-    assert "18 group(s) are in the training and in the test rows" in shared.err
+    assert "18 image(s) of its tested rows are also among those of bare1" in shared.err
 
 
 def test_other_images_of_a_group_are_seen_too(world, tools):
@@ -166,6 +167,46 @@ def test_small_classes_are_left_out_and_named(world, tools):
     none_left, _ = world.predict(features, folds=6)
     assert none_left.code == 1
     assert "fewer than two classes" in none_left.err
+
+
+def test_copies_in_two_groups_are_kept_together(world, tools):
+    """Copies of an image, and near copies of another, that the table calls two patients."""
+    folder = tools.write_set(world.path / "copies", groups=6, side=32)
+    (folder / "fat/p1-0.png").write_bytes((folder / "fat/p0-0.png").read_bytes())
+    with Image.open(folder / "gland/p0-0.png") as image:
+        ImageOps.mirror(image).save(folder / "gland/p1-0.png")
+    features = world.embed(world.cut(folder, "p-copies"), None)
+    outcome, out = world.predict(features)
+    assert outcome.code == 0
+    assert "1 image(s) occur in several groups, which are kept together" in outcome.err
+    # The groups p0 and p1 are one by the copy, so the mirrored image is in no other group.
+    assert "near duplicate" not in outcome.err
+    assert open_artefact(out).facts["shared"] == {"exact": 1, "near": 0}
+    table = pd.read_parquet(out / "predictions.parquet")
+    table = table[table["model"] == "shortcut-rgb"].astype({"group": str})
+    assert (table.groupby("group")["fold"].nunique() == 1).all()
+    assert table.groupby("group")["unit"].count().to_dict() == {"p0": 6} | dict.fromkeys(
+        ("p2", "p3", "p4", "p5"), 3
+    )
+
+
+def test_near_copies_in_two_groups_are_told(world, tools):
+    folder = tools.write_set(world.path / "near", groups=6, side=32)
+    with Image.open(folder / "gland/p0-0.png") as image:
+        ImageOps.mirror(image).save(folder / "gland/p1-0.png")
+    outcome, out = world.predict(world.embed(world.cut(folder, "p-near"), None))
+    assert "1 pair(s) of near duplicate patches are in different groups" in outcome.err
+    assert open_artefact(out).facts["shared"] == {"exact": 0, "near": 1}
+
+
+def test_an_image_on_both_sides_is_refused_whatever_its_group(world, tools):
+    one = tools.write_set(world.path / "fitted", groups=4)
+    two = tools.write_set(world.path / "tested", groups=4)
+    (two / "fat/p2-0.png").write_bytes((one / "fat/p0-0.png").read_bytes())
+    first, second = (world.embed(world.cut(s, f"p-{s.name}"), None) for s in (one, two))
+    outcome, _ = world.predict(second, fit_on=first)
+    assert outcome.code == 1
+    assert "tested: 1 image(s) of its tested rows are also among those of fitted" in outcome.err
 
 
 def test_groups_switched_off_are_printed_in_the_report(world, tools):

@@ -12,7 +12,7 @@ from histograft.core.configuration import Role
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.recipes.steps import Recipe, command_line
-from histograft.verbs.audit import shared_between, shared_sentence
+from histograft.verbs.audit import shared_between, shared_sentences
 from histograft.verbs.compare import Compare, compare
 from histograft.verbs.draw import Draw, draw
 from histograft.verbs.embed import Embed, embed
@@ -268,8 +268,10 @@ def _whole(path: Path) -> Path:
 def _patches(path: Path, name: str, config: Ftx, recipe: Recipe) -> Artefact:
     if is_artefact(path):
         return open_artefact(path, "patches")
+    # The recipe selects nothing on validation rows, so where splits are drawn it draws none; a
+    # set that is only tuned on needs no test rows either.
     only_tuned = path == _whole(config.finetune) and path not in map(_whole, config.evaluate)
-    shares: dict[str, Any] = {"val_fraction": 0.0, "test_fraction": 0.0} if only_tuned else {}
+    shares: dict[str, Any] = {"val_fraction": 0.0} | ({"test_fraction": 0.0} if only_tuned else {})
     return recipe.run(
         standardize,
         Standardize(
@@ -292,18 +294,22 @@ def _patches(path: Path, name: str, config: Ftx, recipe: Recipe) -> Artefact:
 def _notices(
     patches: dict[str, Artefact], tuned_name: str, evaluated: list[str], reporter: Reporter
 ) -> list[str]:
-    """Look for images that are tuned on among the sets evaluated; copies are refused."""
-    tuned = load_patches(patches[tuned_name])
-    tuned = tuned[tuned["split"] != "test"]
+    """Look for what is tuned on among what is evaluated, before hours of work; copies are refused.
+
+    Near duplicates and groups of one name in two sets are warned of, in terminal and report.
+    """
+    table = load_patches(patches[tuned_name])
+    tested = table["split"] == "test"
+    tuned = table[~tested]
     lines = []
     for name in evaluated:
-        if name == tuned_name:
-            continue
-        shared = shared_between(tuned, load_patches(patches[name]))
-        sentence = shared_sentence(tuned_name, name, shared)
-        if shared["exact"]:
-            raise InputError(sentence, "take those images out of one of the sets")
-        if any(shared.values()):
+        other = table[tested] if name == tuned_name else load_patches(patches[name])
+        shared = shared_between(tuned, other)
+        where = f"the test rows of {name}" if name == tuned_name else name
+        sentences = shared_sentences(tuned_name, where, shared)
+        if shared["exact"] or (name == tuned_name and shared["names"]):
+            raise InputError(sentences[0], "take those images out of one side")
+        for sentence in sentences:
             reporter.warn(sentence)
             lines.append(sentence)
     return lines

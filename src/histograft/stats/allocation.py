@@ -148,16 +148,3 @@ def presence(
     found = np.einsum("rgb,gk->rbk", chosen, (counts > 0).astype(np.float64))
     counted: NDArray[np.int64] = np.rint(found).astype(np.int64)
     return counted
-
-
-def objective(
-    counts: NDArray[np.float64], fractions: NDArray[np.float64], bins: NDArray[np.int64]
-) -> float:
-    r"""Distance of one dealing from the targets: 0 where each bin has its share of each class.
-
-    The excess of :math:`\sum_{bc} s_{bc}^2 / t_b` over its minimum, divided by the number of
-    classes. `bins` has shape (G,).
-    """
-    shares = counts / counts.sum(axis=0)
-    filled = np.stack([shares[bins == b].sum(axis=0) for b in range(len(fractions))])
-    return float((filled**2 / fractions[:, None]).sum() / shares.shape[1] - 1)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from histograft.core.errors import InputError
-from histograft.stats.allocation import class_counts, deal, objective, presence, random_order
+from histograft.stats.allocation import class_counts, deal, presence, random_order
 
 _ATTEMPTS = 20
 
@@ -173,17 +173,53 @@ def split_groups(
     classes, label_index = np.unique(label_array, return_inverse=True)
     counts = class_counts(label_index, group_index, len(classes))
     wanted = (counts > 0).sum(axis=0) >= len(names)
-    best: tuple[tuple[int, float], NDArray[np.int64]] | None = None
+    best, fewest = np.empty(0, dtype=np.int64), len(names) * len(classes) + 1
     for child in np.random.SeedSequence(seed).spawn(_ATTEMPTS):
         bins = _divide_once(counts, shares, wanted, np.random.default_rng(child))
         holes = int((presence(counts, bins[None], len(names))[0][:, wanted] == 0).sum())
-        rank = (holes, objective(counts, shares, bins))
-        if best is None or rank[0] < best[0][0]:
-            best = rank, bins
+        if holes < fewest:
+            best, fewest = bins, holes
         if not holes:
             break
-    assert best is not None
-    return np.array(names, dtype=np.str_)[best[1][group_index]]
+    return np.array(names, dtype=np.str_)[best[group_index]]
+
+
+def join_groups(groups: ArrayLike, images: ArrayLike) -> NDArray[np.str_]:
+    """Join groups that hold the same image: on both sides of a split it would be a leak.
+
+    Parameters
+    ----------
+    groups : array-like, shape (N,)
+        Group of each unit.
+    images : array-like, shape (N,)
+        What equals where two units are of the same image, such as a hash of its file.
+
+    Returns
+    -------
+    ndarray of str, shape (N,)
+        Joined groups take the first of their names in alphabetical order; others keep theirs.
+
+    Raises
+    ------
+    InputError
+        The lengths differ.
+
+    Examples
+    --------
+    >>> join_groups(["p1", "p2", "p2", "p3"], ["x", "x", "y", "z"]).tolist()
+    ['p1', 'p1', 'p1', 'p3']
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    names, group = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
+    image = _index_groups(images, len(group))
+    size = len(names) + (int(image.max()) + 1 if len(image) else 0)
+    links = coo_array((np.ones(len(group)), (group, len(names) + image)), shape=(size, size))
+    _, part = connected_components(links, directed=False)
+    _, first, position = np.unique(part[: len(names)], return_index=True, return_inverse=True)
+    joined: NDArray[np.str_] = names[first][position][group]
+    return joined
 
 
 def _index_groups(groups: ArrayLike, n_units: int) -> NDArray[np.int64]:

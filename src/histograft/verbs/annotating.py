@@ -99,22 +99,11 @@ def _stated_split(
 
 def _inseparable(table: pd.DataFrame) -> NDArray[np.str_]:
     """Join groups that hold copies of one image: those must not be divided either."""
-    import numpy as np
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+    from histograft.stats.folds import join_groups
 
-    groups = table["group"].to_numpy(str)
-    there = (table["source_sha256"] != ABSENT).to_numpy(bool)
-    names, group = np.unique(groups, return_inverse=True)
-    _, image = np.unique(table["source_sha256"].to_numpy(str), return_inverse=True)
-    size = len(names) + len(table)
-    links = coo_array(
-        (np.ones(there.sum()), (group[there], len(names) + image[there])), shape=(size, size)
-    )
-    _, part = connected_components(links, directed=False)
-    # A part takes the first of its groups' names, so that groups by themselves keep theirs.
-    _, first, position = np.unique(part[: len(names)], return_index=True, return_inverse=True)
-    return np.asarray(names[first][position][group])
+    own = table["file"].radd("absent ")  # a file that cannot be read is a copy of nothing
+    images = table["source_sha256"].where(table["source_sha256"] != ABSENT, own)
+    return join_groups(table["group"].to_numpy(str), images.to_numpy(str))
 
 
 def _origin(source: Source) -> str:

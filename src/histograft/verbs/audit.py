@@ -96,18 +96,19 @@ def leakage_sentences(report: dict[str, Any]) -> list[str]:
 
 
 def shared_between(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, int]:
-    """Count images that two patches tables share.
+    """Count what two tables of patches share.
 
     Parameters
     ----------
     first, second : pandas.DataFrame
-        Columns of `histograft.core.tables.PATCHES`.
+        Columns of `histograft.core.tables.PATCHES` or `FEATURE_INDEX`.
 
     Returns
     -------
     dict
         ``exact``: source images of `second` with the same content as one of `first`;
-        ``near``: further patches of `second` whose perceptual hash is near one of `first`.
+        ``near``: further patches of `second` whose perceptual hash is near one of `first`;
+        ``names``: known groups of one name in both, which may be the same patients.
     """
     import numpy as np
 
@@ -120,13 +121,38 @@ def shared_between(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, int]:
     across = (low < len(first)) & (high >= len(first))
     near = np.zeros(len(second), dtype=bool)
     near[high[across] - len(first)] = True
-    n_exact = int(second.loc[exact, "source_sha256"].nunique())
-    return {"exact": n_exact, "near": int((near & ~exact).sum())}
+    known = [set(t.loc[t["group_source"] != "image", "group"]) for t in (first, second)]
+    return {
+        "exact": int(second.loc[exact, "source_sha256"].nunique()),
+        "near": int((near & ~exact).sum()),
+        "names": len(known[0] & known[1]),
+    }
 
 
-def shared_sentence(first: str, second: str, shared: dict[str, int]) -> str:
-    """Say what two sets share."""
-    return (
-        f"{second} shares {shared['exact']} exact and {shared['near']} near duplicate image(s) "
-        f"with {first}, on which the network was tuned"
-    )
+def near_pairs_in_two_groups(index: pd.DataFrame) -> int:
+    """Count pairs of near duplicate patches in different groups: folds part groups, and so these.
+
+    Copies of one file are not counted. `index` has the columns of
+    `histograft.core.tables.FEATURE_INDEX`.
+    """
+    from histograft.stats.leakage import near_duplicate_pairs
+
+    i, j, _ = near_duplicate_pairs(hash_table(index), NEAR_DUPLICATE_BITS)
+    group, image = (index[name].to_numpy(str) for name in ("group", "source_sha256"))
+    return int(((group[i] != group[j]) & (image[i] != image[j])).sum())
+
+
+def shared_sentences(tuned: str, other: str, shared: dict[str, int]) -> list[str]:
+    """Say what a set shares with the one that a network is tuned on; empty for nothing."""
+    lines = []
+    if shared["exact"] or shared["near"]:
+        lines.append(
+            f"{other} shares {shared['exact']} exact and {shared['near']} near duplicate image(s) "
+            f"with {tuned}, on which the network is tuned"
+        )
+    if shared["names"]:
+        lines.append(
+            f"{shared['names']} group name(s) occur in both {tuned} and {other}: if these are the "
+            "same patients, the network has seen them"
+        )
+    return lines

@@ -109,8 +109,6 @@ def compare(config: Compare, reporter: Reporter = SILENT) -> Artefact:
     ArtefactError
         The folder is taken, or cannot be written.
     """
-    import pandas as pd
-
     artefacts = [open_artefact(path, "predictions") for path in config.predictions]
     if not artefacts:
         raise InputError("no predictions are given", "give one or more predictions artefacts")
@@ -142,7 +140,7 @@ def compare(config: Compare, reporter: Reporter = SILENT) -> Artefact:
                 reporter.warn(f"{block.name}: {block.draws.warning}")
             warnings.append(block.draws.warning)
             task.advance(1, block.name)
-        tables = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
+        tables = {name: _stacked(frames) for name, frames in parts.items()}
         _adjust(tables[RESULTS_TABLE], tables[COMPARISONS_TABLE])
         for table in tables.values():
             table.insert(3, "label", table["model"].map(lambda model: labels.get(model, model)))
@@ -176,6 +174,14 @@ def _refuse_two_alike(artefacts: list[Artefact]) -> None:
                 "compare them in two commands, or predict all models together",
             )
         found[what] = artefact
+
+
+def _stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Join tables row by row; `pandas.concat` warns where a column is empty in one of them."""
+    import pandas as pd
+
+    rows = [row for frame in frames for row in frame.to_dict("records")]
+    return pd.DataFrame.from_records(rows, columns=frames[0].columns)
 
 
 def _adjust(results: pd.DataFrame, comparisons: pd.DataFrame) -> None:

@@ -11,7 +11,7 @@ from histograft.core.artefact import Artefact
 from histograft.core.errors import InputError
 from histograft.core.seeds import generator
 from histograft.core.tables import PREDICTIONS
-from histograft.verbs.predict import TABLE as PREDICTIONS_TABLE
+from histograft.verbs.prediction_files import TABLE as PREDICTIONS_TABLE
 
 if TYPE_CHECKING:
     import numpy as np
