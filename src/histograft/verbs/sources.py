@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
-import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from histograft.core.artefact import hash_json
 from histograft.core.errors import InputError
 from histograft.core.files import hash_file
 from histograft.core.tables import SAMPLES, SPLITS, require_columns
+from histograft.verbs.text_tables import read_text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,9 +87,9 @@ def read_source(path: Path, *, name: str | None = None, catalogue: str | None = 
     root = path if path.is_dir() else path.parent
     entry = _find_entry(root, catalogue)
     if path.is_file():
-        table, origin = _read_samples(path), path.name
+        table, origin = read_text_table(path, ["file", "label"]), path.name
     elif (path / "samples.csv").is_file():
-        table, origin = _read_samples(path / "samples.csv"), "samples.csv"
+        table, origin = read_text_table(path / "samples.csv", ["file", "label"]), "samples.csv"
     elif metadata := [p for p in _metadata_files(path) if p.is_file()]:
         table, origin = _read_imagefolder(metadata[0]), metadata[0].name
     elif entry is not None:
@@ -199,50 +198,11 @@ def _metadata_files(folder: Path) -> list[Path]:
     return [folder / f"metadata.{ending}" for ending in ("csv", "parquet", "jsonl")]
 
 
-def _read_samples(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text", "save it as CSV UTF-8") from error
-    names = next(csv.reader([header]), [])
-    if "file" not in names:
-        for delimiter, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-            if "file" in next(csv.reader([header], delimiter=delimiter), []):
-                raise InputError(
-                    f"{path} is separated by {word}, not by commas",
-                    "save it as comma-separated CSV UTF-8",
-                )
-    require_columns(pd.DataFrame(columns=names), ["file", "label"], str(path))
-    return _read_csv(path)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    """Read a table of texts; a row with more cells than the header has names is an error."""
-    import pandas as pd
-
-    try:
-        with warnings.catch_warnings():
-            # Without index_col=False pandas takes the first of too many cells for a row's name.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                path, dtype="string", encoding="utf-8-sig", keep_default_na=False, index_col=False
-            )
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text", "save it as CSV UTF-8") from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
-        raise InputError(
-            f"{path} is not a table: {error}", "put cells that hold a comma in double quotes"
-        ) from error
-
-
 def _read_imagefolder(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     if path.suffix == ".csv":
-        table = _read_csv(path)
+        table = read_text_table(path, ["file_name", "label"])
     else:
         try:
             if path.suffix == ".parquet":
