@@ -225,6 +225,18 @@ SAMPLES = TableSpec(
     key=("file",),
 )
 
+SLIDES = TableSpec(
+    "slides",
+    (
+        Column("slide_id", "text", "name of the slide; its files take it"),
+        Column("file", "text", "path of the slide; a relative one starts at the table's folder"),
+        _optional("patient_id", "text", "patient of the slide; a patient may have several"),
+        _optional("mpp", "number", "micrometres per pixel of level 0, above 0; beats the file"),
+        _optional("annotations", "text", "GeoJSON of regions to tile instead of the tissue found"),
+    ),
+    key=("slide_id",),
+)
+
 PATCHES = TableSpec(
     "patches",
     (

@@ -1,0 +1,136 @@
+"""The table of slides that a user passes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from histograft.core.errors import InputError
+from histograft.core.tables import SLIDES
+from histograft.verbs.text_tables import read_text_table
+
+SLIDE_ENDINGS = frozenset(
+    {".svs", ".ndpi", ".mrxs", ".scn", ".dcm", ".tif", ".tiff", ".vms", ".vmu", ".bif", ".svslide"}
+)
+_SAFE_NAME = re.compile(r"[^/\\\x00-\x1f]{1,200}")
+
+
+@dataclass(frozen=True)
+class SlideEntry:
+    """One slide of the table.
+
+    Attributes
+    ----------
+    slide_id : str
+        Its name.
+    path : pathlib.Path
+        Its file.
+    patient_id : str or None
+        Its patient, where stated.
+    mpp : float or None
+        µm/px of level 0 that the table states.
+    annotations : pathlib.Path or None
+        GeoJSON of regions to tile.
+    """
+
+    slide_id: str
+    path: Path
+    patient_id: str | None
+    mpp: float | None
+    annotations: Path | None
+
+
+def read_slides(path: Path) -> list[SlideEntry]:
+    """Read which slides there are.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A table with the columns of `histograft.core.tables.SLIDES`, or a folder of slides, whose
+        names without ending are then the slides' names.
+
+    Returns
+    -------
+    list of SlideEntry
+        In the table's order. Whether a file can be opened is not looked at here: one bad slide
+        must not spoil a batch.
+
+    Raises
+    ------
+    InputError
+        The table cannot be read, a slide or a file occurs twice, a name cannot name a file, or a
+        relative path leads out of the table's folder.
+    """
+    if path.is_dir():
+        return _slides_of_folder(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist", "give a table of slides or a folder of slides")
+    table = SLIDES.check(read_text_table(path, ["slide_id", "file"]), str(path))
+    if table.empty:
+        raise InputError(f"{path} names no slide", "add a row for each slide")
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    entries = [
+        SlideEntry(
+            row["slide_id"],
+            _below(path, row["file"]),
+            row.get("patient_id"),
+            row.get("mpp"),
+            None if row.get("annotations") is None else _below(path, row["annotations"]),
+        )
+        for row in rows
+    ]
+    _refuse_bad_names(path, entries)
+    _refuse_one_file_twice(path, entries)
+    return entries
+
+
+def _slides_of_folder(folder: Path) -> list[SlideEntry]:
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SLIDE_ENDINGS)
+    if not files:
+        raise InputError(
+            f"{folder} holds no slide ({', '.join(sorted(SLIDE_ENDINGS))})",
+            "give a folder of slides, or a table with the columns slide_id and file",
+        )
+    entries = [SlideEntry(file.stem, file, None, None, None) for file in files]
+    names = [entry.slide_id for entry in entries]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(
+            f"{folder}: several slides are called {twice[0]}",
+            "write a table with the columns slide_id and file",
+        )
+    return entries
+
+
+def _below(table: Path, name: str) -> Path:
+    """Resolve a path of the table: absolute ones are the user's own, others stay in its folder."""
+    file = Path(name)
+    if file.is_absolute():
+        return file
+    if not (table.parent / file).resolve().is_relative_to(table.parent.resolve()):
+        raise InputError(
+            f"{table}: the path {name!r} leads out of the table's folder",
+            "write an absolute path, or one below the table's folder",
+        )
+    return table.parent / file
+
+
+def _refuse_bad_names(table: Path, entries: list[SlideEntry]) -> None:
+    for entry in entries:
+        if not _SAFE_NAME.fullmatch(entry.slide_id) or entry.slide_id.startswith("."):
+            raise InputError(
+                f"{table}: {entry.slide_id!r} cannot name a file",
+                "use a slide_id without slashes that does not begin with a point",
+            )
+
+
+def _refuse_one_file_twice(table: Path, entries: list[SlideEntry]) -> None:
+    first: dict[Path, str] = {}
+    for entry in entries:
+        whole = entry.path.resolve()
+        if whole in first:
+            raise InputError(
+                f"{table}: {first[whole]} and {entry.slide_id} are the same file",
+                "keep one row for each slide",
+            )
+        first[whole] = entry.slide_id
