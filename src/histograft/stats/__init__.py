@@ -25,6 +25,7 @@ _MODULES = {
     "metrics": ("METRICS", "Metric", "confusion", "evaluate"),
     "probes": ("make_probe",),
     "projection": ("Projection", "knn_accuracy", "silhouette", "tsne"),
+    "svr": ("RSVR", "svr_predict_many"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
