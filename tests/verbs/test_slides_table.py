@@ -1,0 +1,62 @@
+"""The table of slides that a user passes."""
+
+import pytest
+
+from histograft.core.errors import InputError
+from histograft.verbs.slides import read_slides
+
+
+def table(folder, text, name="slides.csv"):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_reads_what_is_stated_and_leaves_the_rest_open(tmp_path):
+    path = table(
+        tmp_path,
+        f"\ufeffslide_id,file,patient_id,mpp,annotations\n"
+        f"a,sub/a.svs,p1,0.25,a.geojson\nb,{tmp_path.parent}/b.svs,,,\n",
+    )
+    first, second = read_slides(path)
+    assert (first.slide_id, first.patient_id, first.mpp) == ("a", "p1", 0.25)
+    assert first.path == tmp_path / "sub/a.svs"
+    assert first.annotations == tmp_path / "a.geojson"
+    assert (second.patient_id, second.mpp, second.annotations) == (None, None, None)
+    assert second.path == tmp_path.parent / "b.svs"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("slide_id,file\n", "names no slide"),
+        ("slide_id;file\na;b.svs\n", "separated by semicolons"),
+        ("slide,file\na,b.svs\n", "slide_id"),
+        ("slide_id,file\na,a.svs\na,b.svs\n", "share a key"),
+        ("slide_id,file\na,a.svs\nb,./a.svs\n", "a and b are the same file"),
+        ("slide_id,file\na,../a.svs\n", "leads out of the table's folder"),
+        ("slide_id,file\na/b,a.svs\n", "cannot name a file"),
+        ("slide_id,file\n..,a.svs\n", "cannot name a file"),
+        ("slide_id,file,mpp\na,a.svs,fine\n", "mpp"),
+        ("slide_id,file\na,\n", "file"),
+    ],
+)
+def test_refuses(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        read_slides(table(tmp_path, text))
+
+
+def test_a_folder_of_slides_names_them_by_their_files(tmp_path):
+    for name in ("b.svs", "a.NDPI", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [entry.slide_id for entry in read_slides(tmp_path)] == ["a", "b"]
+    (tmp_path / "a.tif").touch()
+    with pytest.raises(InputError, match="several slides are called a"):
+        read_slides(tmp_path)
+
+
+def test_what_is_not_there_is_said(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        read_slides(tmp_path / "none.csv")
+    with pytest.raises(InputError, match="holds no slide"):
+        read_slides(tmp_path)
