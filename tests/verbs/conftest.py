@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from safetensors import safe_open
 
 from histograft.cli import main
 
@@ -113,10 +112,7 @@ def read_patches(artefact: Path) -> pd.DataFrame:
 
 
 def content(artefact: Path) -> dict[str, object]:
-    """Read what an artefact holds, by file, without what says how it was made (time, device).
-
-    Of weights the tensors are read: safetensors writes its metadata in an order of its own.
-    """
+    """Read what an artefact holds, by file, without what says how it was made (time, device)."""
     found: dict[str, object] = {}
     for path in sorted(p for p in artefact.rglob("*") if p.is_file()):
         name = str(path.relative_to(artefact))
@@ -124,10 +120,6 @@ def content(artefact: Path) -> dict[str, object]:
             manifest = json.loads(path.read_text())
             manifest = {k: v for k, v in manifest.items() if k not in ("execution", "files")}
             found[name] = manifest | {"files": sorted(json.loads(path.read_text())["files"])}
-        elif path.suffix == ".safetensors":
-            with safe_open(path, "np") as file:
-                tensors = {key: file.get_tensor(key).tobytes() for key in file.keys()}  # noqa: SIM118
-                found[name] = (tensors, file.metadata())
         elif path.name == "history.csv":
             found[name] = pd.read_csv(path).drop(columns="seconds", errors="ignore").to_dict()
         else:

@@ -33,6 +33,24 @@ def write_network(path: Path, network: Network) -> None:
         "std": json.dumps(spec.std),
     }
     save_file(state_to_save(network), path, metadata)
+    _sort_metadata(path)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Sort the metadata in a safetensors header: the library writes them in a random order.
+
+    A file is 8 bytes (length of the header, little-endian), the header (JSON, may end in spaces)
+    and the tensors, whose offsets count from the end of the header. So its length stays.
+    """
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) > size:
+            raise ValueError(f"the header of {path} is written more shortly than JSON needs")
+        file.seek(8)
+        file.write(text.ljust(size))
 
 
 def read_network(weights: Path, spec: NetworkSpec) -> Network:
