@@ -68,13 +68,18 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _refuse_fractions(name: str, argument: Any) -> None:
     """Refuse 2.5 where a whole number is needed; cyclopts would round it without a word."""
-    kinds = [argument.hint, *get_args(argument.hint)]
+    kinds = _parts(argument.hint)
     if int not in kinds or float in kinds:
         return
     for token in argument.tokens:
         if "." in token.value:
             flag = "--" + name.replace("_", "-")
             raise InputError(f"{flag} is {token.value}, not a whole number", "leave out the point")
+
+
+def _parts(hint: Any) -> list[Any]:
+    """Types that a type is made of, at any depth: of ``tuple[int, ...] | None`` also int."""
+    return [hint, *(part for member in get_args(hint) for part in _parts(member))]
 
 
 def _given(argument: Any) -> str | None:

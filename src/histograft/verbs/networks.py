@@ -40,6 +40,8 @@ class Start:
         Keyword arguments of the architecture.
     record : Input
         What goes into the identity of the artefact that is made.
+    spec : NetworkSpec or None
+        Of the network artefact, for kind ``network``.
     """
 
     kind: str
@@ -48,6 +50,7 @@ class Start:
     architecture: str
     kwargs: dict[str, Any]
     record: Input
+    spec: NetworkSpec | None = None
 
     @property
     def assumed(self) -> tuple[str, ...]:
@@ -212,7 +215,7 @@ def _from_artefact(path: Path, architecture: str | None) -> Start:
             f"{path} is a {spec.architecture} network, not {architecture}", "leave out --arch"
         )
     record = artefact.as_input("start")
-    return Start("network", artefact, None, spec.architecture, dict(spec.kwargs), record)
+    return Start("network", artefact, None, spec.architecture, dict(spec.kwargs), record, spec)
 
 
 def _need(architecture: str | None, init: str) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 VERSION = 1
 HISTORY = "history.csv"
 STEP_1 = "step1"
+FTX_HIDDEN = (2048,)
 Step = Literal["head", "body", "all"]
 TITLES = {
     "head": "tuning Part B, Part A frozen",
@@ -68,7 +69,8 @@ class Train:
         "head" (Part B only), "body" (Part A only), "all", or "two-step": head, then body. The
         FTX recipe is two-step.
     hidden : tuple of int
-        Sizes of the dense layers of Part B before the classes.
+        Sizes of the dense layers of Part B before the classes; by default those of the network
+        artefact that init names, else 2048.
     epochs_head : int
         Epochs of tuning Part B.
     lr_head : float
@@ -111,7 +113,7 @@ class Train:
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     tune: Literal["head", "body", "all", "two-step"] = "two-step"
-    hidden: tuple[int, ...] = (2048,)
+    hidden: tuple[int, ...] | None = None
     epochs_head: int = 20
     lr_head: float = 4e-4
     epochs_all: int = 10
@@ -142,7 +144,7 @@ class Train:
             raise InputError(f"--weight-decay is {self.weight_decay}", "give 0 or more")
         if self.patience is not None:
             require_at_least(self.patience, 1, "patience")
-        if not self.hidden or min(self.hidden) < 1:
+        if self.hidden is not None and (not self.hidden or min(self.hidden) < 1):
             raise InputError(f"--hidden is {self.hidden}", "give one or more sizes above 0")
 
 
@@ -179,6 +181,7 @@ def train(config: Train, reporter: Reporter = SILENT) -> Artefact:
     start = find_start(config.init, config.arch, config.arch_kwargs, config.mean, config.std)
     for fact in start.assumed:
         reporter.warn(f"assumed of the weights file: {fact}")
+    config = replace(config, hidden=_hidden(config, start, patches))
     settings = _settings(config, start)
     inputs = (patches.as_input("patches"), start.record)
     draft = claim(config.out, Identity("network", "train", VERSION, settings, inputs, config.seed))
@@ -192,6 +195,28 @@ def train(config: Train, reporter: Reporter = SILENT) -> Artefact:
         table = load_patches(patches)
         network = _build(config, start, patches, table, reporter)
         return _fit(config, network, patches, table, draft, reporter)
+
+
+def _keeps_part_b(start: Start, patches: Artefact) -> bool:
+    """Whether a network artefact knows the classes of the patches, so that its Part B stays."""
+    facts = patches.facts
+    known = None if start.spec is None else (start.spec.classes, start.spec.task)
+    return known == (tuple(facts["classes"]), facts["task"])
+
+
+def _hidden(config: Train, start: Start, patches: Artefact) -> tuple[int, ...]:
+    """Resolve the sizes of Part B: as given, else of the network artefact, else FTX's 2048."""
+    if start.spec is None:
+        return config.hidden or FTX_HIDDEN
+    stated = start.spec.hidden
+    if config.hidden not in (None, stated) and _keeps_part_b(start, patches):
+        given = " ".join(map(str, config.hidden or ()))
+        raise InputError(
+            f"--hidden is {given}, but {config.init} has the classes of the patches, so that its "
+            f"dense layers are kept, and those have {' '.join(map(str, stated))}",
+            "leave out --hidden",
+        )
+    return config.hidden or stated
 
 
 def _settings(config: Train, start: Start) -> dict[str, Any]:
@@ -222,9 +247,8 @@ def _build(
     classes = tuple(facts["classes"])
     opened = start.opened
     if start.artefact is not None:
-        network = load_network(start.artefact)
-        if network.spec.classes == classes and network.spec.task == facts["task"]:
-            return network
+        if _keeps_part_b(start, patches):
+            return load_network(start.artefact)
         reporter.note(f"the classes are not those of {start.artefact.path}: Part B is new")
         opened = open_weights(start.artefact.file(WEIGHTS))
     mean: tuple[float, ...] | None = config.mean if opened is None else opened.mean
@@ -237,7 +261,7 @@ def _build(
         architecture=start.architecture,
         classes=classes,
         kwargs=start.kwargs,
-        hidden=config.hidden,
+        hidden=config.hidden or FTX_HIDDEN,
         task=facts["task"],
         patch_px=int(first.shape[0]),
         mpp=float(scales[0]) if len(scales) == 1 and table["mpp"].notna().all() else None,
