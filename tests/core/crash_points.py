@@ -1,7 +1,8 @@
 """Write an artefact and die at each call that changes the disk, one after the other; resume.
 
 Run by `test_killed.py` in a process without threads, because it forks. Prints one JSON object:
-the number of points, and what was wrong after resuming.
+the number of points, and what was wrong after resuming. With the word "failed" the folder holds
+what another run left that failed.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import os
 import shutil
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from histograft.core.artefact import Artefact, Identity, claim, list_files, open_artefact
+from histograft.core.errors import InputError
 from histograft.core.files import PARTIAL_PREFIX, written_atomically
 from histograft.core.verify import verify
 
@@ -21,6 +24,7 @@ CALLS = ("fsync", "replace", "link", "unlink", "mkdir", "rmdir")
 DIED = 9
 IDENTITY = Identity("patches", "standardize", 1, {"patch_px": 224}, (), 0)
 INNER = Identity("network", "train", 1, {"tune": "head"}, (), 0)
+FAILED = Identity("patches", "standardize", 1, {"patch_px": 272}, (), 0)
 
 
 def work(folder: Path) -> None:
@@ -43,6 +47,15 @@ def work(folder: Path) -> None:
         with draft.writing("metadata.txt") as partial:
             partial.write_text("table")
         draft.finish({"n": 2})
+
+
+def fail(folder: Path) -> None:
+    """Leave what a run leaves that cannot use its input."""
+    with suppress(InputError), claim(folder, FAILED) as draft:
+        (draft.work / "0.txt").write_text("another run's checkpoint")
+        draft.write_text("images/0.txt", "another run's pixels")
+        draft.write_text("images/deep/9.txt", "more of them")
+        raise InputError("an image is empty")
 
 
 def die_at(point: int) -> None:
@@ -100,12 +113,14 @@ def problems(folder: Path, expected: dict) -> list[str]:
     return wrong
 
 
-def main(base: Path) -> None:
+def main(base: Path, *, after_failure: bool) -> None:
     work(base / "reference")
     expected = hashes(base / "reference")
     wrong, point = {}, 0
     while True:
         folder = base / "killed"
+        if after_failure:
+            fail(folder)
         code = in_child(folder, point)
         if code == 0:
             break
@@ -121,4 +136,4 @@ def main(base: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), after_failure="failed" in sys.argv[2:])

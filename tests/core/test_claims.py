@@ -1,5 +1,6 @@
 """A folder belongs to one piece of work and to one process."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from histograft.core import artefact as module
+from histograft.core import claims
 from histograft.core.artefact import Artefact, Draft, claim, is_artefact
 from histograft.core.errors import ArtefactError
 
@@ -107,7 +109,7 @@ def test_a_kill_before_the_first_file_is_whole_can_be_resumed(tmp_path, identity
 
 
 def test_a_kill_between_manifest_and_tidying_is_finished(tmp_path, identity, monkeypatch):
-    monkeypatch.setattr(module, "_remove_leftovers", lambda path: None)
+    monkeypatch.setattr(module, "remove_leftovers", lambda path: None)
     with claim(tmp_path / "p", identity) as draft:
         draft.write_text("a.txt", "a")
         (draft.work / "step").write_text("3")
@@ -240,14 +242,14 @@ def test_a_lock_on_a_note_that_was_replaced_is_none(tmp_path, identity, monkeypa
     """Another process finishes between our look at the folder and our lock."""
     first = claim(tmp_path / "p", identity)
     first.write_text("a.txt", "a")
-    refuse = module._refuse_other_draft
+    lock = fcntl.flock
 
-    def finish_first(path, ours):
+    def finish_first(file, how):
         monkeypatch.undo()
-        refuse(path, ours)
         first.finish()
+        lock(file, how)
 
-    monkeypatch.setattr(module, "_refuse_other_draft", finish_first)
+    monkeypatch.setattr(fcntl, "flock", finish_first)
     second = claim(tmp_path / "p", identity)
     assert isinstance(second, Artefact)
     assert sorted(p.name for p in (tmp_path / "p").iterdir()) == ["a.txt", "manifest.json"]
@@ -255,7 +257,7 @@ def test_a_lock_on_a_note_that_was_replaced_is_none(tmp_path, identity, monkeypa
 
 def test_an_artefact_that_is_finished_before_the_lock_is_taken(tmp_path, identity, monkeypatch):
     first = claim(tmp_path / "p", identity)
-    open_lock = module._lock
+    open_lock = claims._lock
 
     def finish_first(path):
         monkeypatch.undo()
@@ -264,5 +266,5 @@ def test_an_artefact_that_is_finished_before_the_lock_is_taken(tmp_path, identit
         (tmp_path / "kept").rename(path)  # as after a kill before the note was removed
         return open_lock(path)
 
-    monkeypatch.setattr(module, "_lock", finish_first)
+    monkeypatch.setattr(claims, "_lock", finish_first)
     assert isinstance(claim(tmp_path / "p", identity), Artefact)

@@ -29,10 +29,10 @@ if not isinstance(claimed, Artefact):
 
 
 @pytest.mark.slow
-def test_dying_at_every_call_that_changes_the_disk(tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(tmp_path)], capture_output=True, text=True, check=True
-    )
+@pytest.mark.parametrize("state", ["new", "failed"])
+def test_dying_at_every_call_that_changes_the_disk(tmp_path, state):
+    command = [sys.executable, str(SCRIPT), str(tmp_path), state]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     report = json.loads(done.stdout)
     assert report["wrong"] == {}, done.stderr
     assert report["points"] > 80  # before and after each of some forty calls

@@ -91,6 +91,21 @@ def test_keep_going_leaves_out_and_says_so(tmp_path, tools, bad_set):
     assert "--keep-going" in again.err
 
 
+def test_after_mending_the_same_command_works(tmp_path, tools, bad_set):
+    """Mended images are another input; what the failed run wrote gives way to it."""
+    folder, reasons = bad_set
+    outcome = tools.run(*small(folder, tmp_path / "out"))
+    assert "mend them or take them out of the table and run the same command again" in outcome.err
+    for name in reasons:
+        tools.save(tmp_path / "mended.png", tools.texture(name))
+        (folder / name).write_bytes((tmp_path / "mended.png").read_bytes())
+    tools.ok(*small(folder, tmp_path / "out"))
+    assert set(tools.read_patches(tmp_path / "out")["source_file"]) >= set(reasons)
+    assert pd.read_csv(tmp_path / "out/rejects.csv").empty
+    tools.ok(*small(folder, tmp_path / "fresh"))
+    assert tools.content(tmp_path / "out") == tools.content(tmp_path / "fresh")
+
+
 def test_nothing_usable_is_an_error_even_with_keep_going(tmp_path, tools):
     for label in ("a", "b"):
         (tmp_path / "set" / label).mkdir(parents=True)

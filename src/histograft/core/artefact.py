@@ -5,40 +5,40 @@ is about to make with an `Identity` and claims its folder:
 
 * the folder holds that very artefact, finished: it is returned,
 * it holds the same artefact, unfinished: work resumes,
+* it holds what a run of the same verb left that failed: that is replaced,
 * it holds anything else: the claim is refused.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
-from histograft.core.errors import ArtefactError
+from histograft.core.claims import Claim, in_use, mark_failed, refusal, take
+from histograft.core.errors import ArtefactError, HistograftError
 from histograft.core.files import (
-    PARTIAL_PREFIX,
     FileRecord,
     explained_disk_errors,
     hash_file,
     write_bytes,
-    write_once,
     written_atomically,
 )
 from histograft.core.identity import SCHEMA_VERSION as SCHEMA_VERSION
 from histograft.core.identity import Identity as Identity
 from histograft.core.identity import Input as Input
 from histograft.core.identity import hash_json as hash_json
+from histograft.core.layout import MANIFEST as MANIFEST
+from histograft.core.layout import UNFINISHED as UNFINISHED
+from histograft.core.layout import WORK_FOLDER, remove_leftovers
+from histograft.core.layout import list_files as list_files
+from histograft.core.reporter import SILENT, Reporter
 
-MANIFEST = "manifest.json"
-UNFINISHED = "unfinished.json"
-WORK_FOLDER = ".work"
 # Looks at a folder that other processes claim or finish at the same time.
 CLAIM_ATTEMPTS = 5
 KINDS = ("patches", "network", "features", "predictions", "report")
@@ -104,6 +104,9 @@ class Artefact:
 class Draft:
     """An artefact in the making; use it as a context manager.
 
+    Leaving it by an error of the input or the options marks the work as failed, because to run
+    again without a change would end alike. Disk errors, bugs and interrupts leave it to be resumed.
+
     Attributes
     ----------
     path : pathlib.Path
@@ -114,11 +117,11 @@ class Draft:
         Whether earlier unfinished work is in the folder.
     """
 
-    def __init__(self, path: Path, identity: Identity, lock: IO[str], *, resumed: bool) -> None:
+    def __init__(self, path: Path, identity: Identity, claim: Claim) -> None:
         self.path = path
         self.identity = identity
-        self.resumed = resumed
-        self._lock = lock
+        self.resumed = claim.resumed
+        self._lock = claim.lock
         self._records: dict[str, FileRecord] = {}
 
     def __enter__(self) -> Self:
@@ -130,6 +133,8 @@ class Draft:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if isinstance(error, HistograftError) and not isinstance(error, ArtefactError):
+            mark_failed(self.path, self.identity, self._records)
         self._lock.close()
 
     @property
@@ -185,7 +190,7 @@ class Draft:
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         write_bytes(self.path / MANIFEST, text.encode())
-        _remove_leftovers(self.path)
+        remove_leftovers(self.path)
         self._lock.close()
         return Artefact(self.path, json.loads(text))
 
@@ -216,9 +221,43 @@ def claim(path: Path, identity: Identity) -> Artefact | Draft:
         for _ in range(CLAIM_ATTEMPTS):
             if (path / MANIFEST).exists():
                 return _finished(path, identity)
-            if (draft := _start(path, identity)) is not None:
-                return draft
-    raise _in_use(path)
+            if (taken := take(path, identity)) is not None:
+                return Draft(path, identity, taken)
+    raise in_use(path)
+
+
+def make_once(
+    path: Path, identity: Identity, work: Callable[[Draft], Artefact], reporter: Reporter = SILENT
+) -> Artefact:
+    """Return the artefact that is to be made: as it was found if finished, else as `work` makes it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Its folder, see `claim`.
+    identity : Identity
+        What is to be made.
+    work : callable
+        Fills a draft and finishes it.
+    reporter : Reporter
+        Who is told that nothing had to be done.
+
+    Returns
+    -------
+    Artefact
+        Finished.
+
+    Raises
+    ------
+    ArtefactError
+        As `claim` does.
+    """
+    draft = claim(path, identity)
+    if isinstance(draft, Artefact):
+        reporter.note(f"the {identity.kind} artefact is there already ({path})")
+        return draft
+    with draft:
+        return work(draft)
 
 
 def open_artefact(path: Path | str, kind: str | None = None) -> Artefact:
@@ -269,26 +308,6 @@ def is_artefact(path: Path | str) -> bool:
     return (Path(path) / MANIFEST).is_file()
 
 
-def list_files(path: Path) -> list[str]:
-    """Files that belong to the artefact in `path`, sorted, as POSIX paths below it.
-
-    Manifest, work folder, half-written files and artefacts in folders below do not belong.
-    """
-    names: list[str] = []
-    for folder, subfolders, files in os.walk(path):
-        here = Path(folder)
-        if here != path and ({MANIFEST, UNFINISHED} & set(files)):
-            subfolders.clear()
-            continue
-        subfolders[:] = [name for name in subfolders if name != WORK_FOLDER]
-        names += [
-            (here / name).relative_to(path).as_posix()
-            for name in files
-            if name not in (MANIFEST, UNFINISHED) and not name.startswith(PARTIAL_PREFIX)
-        ]
-    return sorted(names)
-
-
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that can change results, where installed."""
     import platform
@@ -331,113 +350,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 def _finished(path: Path, identity: Identity) -> Artefact:
     found = open_artefact(path)
     if found.id != identity.id:
-        raise ArtefactError(
-            f"{path} holds another artefact: {_describe(found.manifest)}"
-            f"{_first_difference(found.manifest, identity)}",
-            "choose another --out, or delete that folder if it is no longer needed",
-        )
+        raise refusal(f"{path} holds another artefact", found.manifest, identity)
     for name in found.files:
         found.file(name)
-    _remove_leftovers(path)
+    remove_leftovers(path)
     return found
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove what only an unfinished artefact needs; it does no harm where it stays."""
-    with suppress(OSError):
-        (path / UNFINISHED).unlink(missing_ok=True)
-    shutil.rmtree(path / WORK_FOLDER, ignore_errors=True)
-
-
-def _refuse_other_draft(path: Path, identity: Identity) -> None:
-    try:
-        begun = json.loads((path / UNFINISHED).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        begun = {}
-    if not isinstance(begun, dict) or begun.get("id") != identity.id:
-        begun = begun if isinstance(begun, dict) else {}
-        raise ArtefactError(
-            f"{path} holds unfinished work of another run: {_describe(begun)}"
-            f"{_first_difference(begun, identity)}",
-            "choose another --out, or delete that folder if it is no longer needed",
-        )
-
-
-def _start(path: Path, identity: Identity) -> Draft | None:
-    """Begin or resume; None where another process changed the folder meanwhile: look again."""
-    resumed = (path / UNFINISHED).exists()
-    if not resumed:
-        if path.exists() and (not path.is_dir() or _holds_files(path)):
-            raise ArtefactError(
-                f"{path} exists and was not made by histograft, or its {UNFINISHED} is gone",
-                "choose another --out: a folder that is new or empty",
-            )
-        path.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(identity.as_json(), indent=2, ensure_ascii=False) + "\n"
-        if not write_once(path / UNFINISHED, text.encode()):
-            return None
-    try:
-        _refuse_other_draft(path, identity)
-        lock = _lock(path / UNFINISHED)
-    except FileNotFoundError:
-        return None
-    if lock is None:
-        return None
-    for partial in path.rglob(f"{PARTIAL_PREFIX}*"):
-        partial.unlink(missing_ok=True)
-    return Draft(path, identity, lock, resumed=resumed)
-
-
-def _holds_files(path: Path) -> bool:
-    # A process that is killed before its first file is whole leaves only a half-written one.
-    return any(not item.name.startswith(PARTIAL_PREFIX) for item in path.iterdir())
-
-
-def _lock(path: Path) -> IO[str] | None:
-    """Open a file and lock it; the system releases the lock with the process, however it ends.
-
-    None where the file that was locked is no longer the one on disk, because another process
-    finished the artefact between our look and our lock.
-    """
-    lock = path.open("r+", encoding="utf-8")
-    try:
-        import fcntl
-
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise _in_use(path.parent) from error
-    except (ImportError, OSError):  # a system or disk without locks: the claim is not protected
-        pass
-    try:
-        same = os.path.samestat(os.fstat(lock.fileno()), path.stat())
-    except FileNotFoundError:
-        same = False
-    if not same or (path.parent / MANIFEST).exists():
-        lock.close()
-        return None
-    return lock
-
-
-def _in_use(path: Path) -> ArtefactError:
-    return ArtefactError(
-        f"another process is writing {path}", "wait for it to end, or choose another --out"
-    )
-
-
-def _describe(manifest: Mapping[str, Any]) -> str:
-    return f"{manifest.get('kind', '?')} {str(manifest.get('id', '?'))[:12]}"
-
-
-def _first_difference(manifest: Mapping[str, Any], identity: Identity) -> str:
-    """Name the first setting in which two identities differ, because that is what users ask."""
-    ours = identity.as_json()
-    for key in ("kind", "verb", "verb_version", "seed"):
-        if manifest.get(key) != ours[key]:
-            return f" ({key}: there {manifest.get(key)!r}, here {ours[key]!r})"
-    theirs = manifest.get("config", {})
-    for key in sorted(set(theirs) | set(ours["config"])):
-        there, here = theirs.get(key), json.loads(json.dumps(ours["config"].get(key)))
-        if there != here:
-            return f" ({key}: there {there!r}, here {here!r})"
-    return " (the input is another one)"

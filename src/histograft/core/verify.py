@@ -14,6 +14,7 @@ from histograft.core.artefact import (
     list_files,
     open_artefact,
 )
+from histograft.core.claims import has_failed
 from histograft.core.errors import ArtefactError, HistograftError
 from histograft.core.files import FileRecord, hash_file
 from histograft.core.identity import Identity
@@ -89,7 +90,10 @@ def find_artefacts(path: Path) -> Iterator[Path]:
 
 def _verify_one(path: Path) -> Verified:
     if not (path / MANIFEST).exists():
-        finding = Finding(path, UNFINISHED, "unfinished", "run its command again to resume")
+        detail = "run its command again to resume"
+        if has_failed(path):
+            detail = "it failed: mend what it named, then run its command again"
+        finding = Finding(path, UNFINISHED, "unfinished", detail)
         return Verified(path, "", 0, 0, (finding,))
     try:
         artefact = open_artefact(path)

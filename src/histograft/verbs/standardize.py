@@ -327,6 +327,9 @@ def _finish(
 ) -> Artefact:
     name = table.attrs["name"]
     patches, rejects = _tables(table, outcomes, config)
+    for outcome in outcomes:
+        for file, record in outcome.files.items():
+            draft.record(file, record)
     with draft.writing(REJECT_LOG) as path:
         rejects.to_csv(path, index=False)
     unusable = rejects[rejects["reason"] != "background"]
@@ -334,11 +337,9 @@ def _finish(
         raise _unusable_images(unusable, len(table), draft.path / REJECT_LOG)
     if patches.empty:
         raise InputError(
-            f"{name}: no patch is left of {len(table)} images", f"see {draft.path / REJECT_LOG}"
+            f"{name}: no patch is left of {len(table)} images",
+            f"see {draft.path / REJECT_LOG}, change the images or the options, and run it again",
         )
-    for outcome in outcomes:
-        for file, record in outcome.files.items():
-            draft.record(file, record)
     with draft.writing(METADATA) as path:
         patches.to_parquet(path, index=False)
     report = leakage_report(patches, config.patch_px)
@@ -393,7 +394,8 @@ def _unusable_images(unusable: pd.DataFrame, n_images: int, log: Path) -> InputE
     more = f"\n  … and {len(unusable) - 5} more" if len(unusable) > 5 else ""
     return InputError(
         f"{len(unusable)} of {n_images} images cannot be used:\n  {shown}{more}\n  (all in {log})",
-        "mend them or take them out of the table, or give --keep-going to leave them out",
+        "mend them or take them out of the table and run the same command again, or add "
+        "--keep-going to leave them out",
     )
 
 
