@@ -90,7 +90,7 @@ def test_a_config_file_that_is_wrong(tmp_path, samples, command, text, said):
     outcome = command(
         "standardize", "--samples", samples, "--out", tmp_path / "out", "--config", config
     )
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "options.toml" in outcome.err
     assert said in outcome.err
     assert not (tmp_path / "out").exists()
@@ -101,11 +101,11 @@ def test_a_config_file_that_is_not_there_or_no_text(tmp_path, samples, command):
     (tmp_path / "latin.toml").write_bytes(b'name = "\xff"\n')
     for name, said in (("none.toml", "does not exist"), ("latin.toml", "is not TOML")):
         outcome = command(*words, tmp_path / name)
-        assert outcome.code == 1
+        assert outcome.code == 2
         assert name in outcome.err
         assert said in outcome.err
     outcome = command(*words, tmp_path)  # a folder
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "--config" in outcome.err
 
 
@@ -119,6 +119,13 @@ def test_a_config_file_that_is_not_there_or_no_text(tmp_path, samples, command):
         (("standardize",), "--samples"),
         (("nonsense",), "nonsense"),
         (("run", "nonsense"), "nonsense"),
+        (("standardize", *NEEDED, "--preset", "nonsense"), "histokt, histokt-printed, paper"),
+        (("standardize", *NEEDED, "--config", "none.toml"), "none.toml"),
+        (("standardize", *NEEDED, "--overlap", 1), "--overlap is 1"),
+        (("train", "--patches", "a", "--out", "b", "--batch-size", 0), "--batch-size is 0"),
+        (("train", "--patches", "a", "--out", "b", "--batch-size", 2.5), "not a whole number"),
+        (("embed", "--patches", "a", "--out", "b"), "one source of features"),
+        (("run", "ftx", "--finetune", "a", "--evaluate", "a", "--out", "b", "--folds", 1), "folds"),
     ],
 )
 def test_usage_errors_exit_with_2(command, words, said):
@@ -130,7 +137,7 @@ def test_usage_errors_exit_with_2(command, words, said):
 
 def test_a_fraction_is_not_rounded_to_a_whole_number(command):
     outcome = command("train", "--patches", "a", "--out", "b", "--batch-size", 2.5)
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "--batch-size is 2.5, not a whole number" in outcome.err
     outcome = command("train", "--patches", "a", "--out", "b", "--hidden", 8, 4.5)
     assert "--hidden is 4.5, not a whole number" in outcome.err
@@ -140,14 +147,14 @@ def test_an_empty_list_in_a_config_file_is_not_the_default(tmp_path, command):
     (tmp_path / "options.toml").write_text("hidden = []\n")
     words = ("--patches", "a", "--out", tmp_path / "out", "--config", tmp_path / "options.toml")
     outcome = command("train", *words)
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "--hidden is ()" in outcome.err
 
 
 def test_an_unknown_preset_names_the_known_ones(tmp_path, samples, command):
     words = ("--samples", samples, "--out", tmp_path / "out", "--preset", "nonsense")
     outcome = command("standardize", *words)
-    assert outcome.code == 1
+    assert outcome.code == 2
     for name in ("histokt", "paper", "recommended"):
         assert name in outcome.err
 

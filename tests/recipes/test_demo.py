@@ -16,7 +16,7 @@ from histograft.recipes.ftx import ftx
 
 def test_too_few_patients_are_refused_before_the_work(tmp_path, tools):
     outcome = tools.run("demo", "--out", tmp_path / "out", "--patients", 4)
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert "--patients is 4" in outcome.err
     assert not (tmp_path / "out").exists()
 

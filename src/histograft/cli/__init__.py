@@ -18,6 +18,8 @@ from histograft.core.errors import HistograftError
 from histograft.recipes import demo, ftx
 from histograft.verbs import compare, draw, embed, predict, standardize, train
 
+FAILED = 1
+NOT_UNDERSTOOD = 2
 INTERRUPTED = 130
 
 app = App(
@@ -133,14 +135,18 @@ def catalogue(name: str | None = None) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code.
 
-    0: done; 1: an error that the message explains; 2: the command was not understood; 130:
-    interrupted.
+    0: done; 1: an error of the work, which the message explains; 2: the command was not
+    understood (an unknown option, preset or key of a --config file, or values that cannot be used
+    together) and no work began; 130: interrupted.
     """
+    code = NOT_UNDERSTOOD
     try:
-        result = app(arguments, result_action="return_value")
+        command, bound, _ = app.parse_args(arguments)
+        code = FAILED
+        result = command(*bound.args, **bound.kwargs)
     except HistograftError as error:
         print_error(error)
-        sys.exit(1)
+        sys.exit(code)
     except KeyboardInterrupt:
         STDERR.print("interrupted; run the same command again to go on from here")
         sys.exit(INTERRUPTED)
