@@ -23,7 +23,14 @@ from histograft.verbs.extractors import (
     ShortcutExtractor,
 )
 from histograft.verbs.feature_files import INDEX, write_features
-from histograft.verbs.networks import TUNED_ON, find_start, group_key, load_network, tuned_on
+from histograft.verbs.networks import (
+    TUNED_ON,
+    find_start,
+    group_key,
+    load_network,
+    network_name,
+    tuned_on,
+)
 from histograft.verbs.patch_images import images_of, load_patches
 
 if TYPE_CHECKING:
@@ -66,7 +73,8 @@ class Embed:
         ReLU of Part B), "dense-pre" (before it), "random" (an untrained dense layer on the gap);
         dense for a network artefact and gap for an untuned network by default.
     name : str
-        First part of the models' names, as in ftx-dense; the network's folder by default.
+        First part of the models' names, as in ftx-dense; by default the network's folder, or the
+        one above where that is called network.
     random_size : int
         Size of the untrained layer of the point "random".
     seed : int
@@ -165,7 +173,7 @@ def _network_extractor(config: Embed, patches: Artefact, reporter: Reporter) -> 
         artefact = open_artefact(config.network, "network")
         network, record = load_network(artefact), artefact.as_input("network")
         seen = tuned_on(artefact) if TUNED_ON in artefact.files else set()
-        prefix = config.name or artefact.path.resolve().name
+        prefix = config.name or network_name(artefact.path)
         resolved: dict[str, Any] = {}
     else:
         network, record, resolved = _untuned(config, reporter)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 WEIGHTS = "network.safetensors"
 SPECIFICATION = "network.json"
 TUNED_ON = "tuned_on.parquet"
+STEP_1 = "step1"  # folder of the first of two steps, below the network that they made
 WEIGHT_ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".h5")
 
 
@@ -145,6 +146,72 @@ def parse_kwargs(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"--arch-kwargs {text!r} is not a JSON object")
     return value
+
+
+def network_name(path: Path) -> str:
+    """Name a network for tables by its folder, or by its run where a recipe named the folder.
+
+    Examples
+    --------
+    >>> network_name(Path("lung/tuned")), network_name(Path("lung/network"))
+    ('tuned', 'lung')
+    >>> network_name(Path("lung/network/step1"))
+    'lung-step1'
+    """
+    whole = path.resolve()
+    if whole.name == STEP_1:
+        return f"{network_name(whole.parent)}-{STEP_1}"
+    return whole.parent.name if whole.name == "network" and whole.parent.name else whole.name
+
+
+def extractor_names(sources: Sequence[str], taken: Collection[str] = ()) -> list[str]:
+    """Name networks, files of weights and timm names so that tables can tell them apart.
+
+    Where two would be called alike, the folder above is put before their names.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        Folders of network artefacts, files of weights, or names such as ``hf-hub:ORG/NAME``.
+    taken : collection of str
+        Names that others bear already.
+
+    Returns
+    -------
+    list of str
+        One name for each source.
+
+    Raises
+    ------
+    InputError
+        Two have one name even so.
+
+    Examples
+    --------
+    >>> extractor_names(["resnet50", "hf-hub:bioptimus/H-optimus-0"])
+    ['resnet50', 'H-optimus-0']
+    """
+    names = [_source_name(source) for source in sources]
+    alike = {name for name in names if names.count(name) > 1} | set(taken)
+    for index, source in enumerate(sources):
+        if names[index] in alike and Path(source).exists():
+            whole = Path(source).resolve()
+            above = whole.parent.parent if whole.name in ("network", STEP_1) else whole.parent
+            names[index] = f"{above.name}-{names[index]}"
+    for index, name in enumerate(names):
+        if name in taken or name in names[:index]:
+            raise InputError(
+                f"two extractors are called {name} ({sources[index]} is one)",
+                "rename its folder or file, so that tables can tell them apart, or give it once",
+            )
+    return names
+
+
+def _source_name(source: str) -> str:
+    path = Path(source)
+    if path.is_dir():
+        return network_name(path)
+    return path.stem if path.is_file() else source.removeprefix("hf-hub:").split("/")[-1]
 
 
 def load_network(artefact: Artefact) -> Network:

@@ -12,6 +12,7 @@ from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.core.seeds import child_seed
 from histograft.verbs.networks import (
+    STEP_1,
     TUNED_ON,
     WEIGHTS,
     Start,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 VERSION = 1
 HISTORY = "history.csv"
-STEP_1 = "step1"
 FTX_HIDDEN = (2048,)
 Step = Literal["head", "body", "all"]
 TITLES = {
