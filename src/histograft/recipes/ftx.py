@@ -114,7 +114,7 @@ class Ftx:
     keep_going : bool
         Leave out images that cannot be used and go on.
     workers : int
-        Processes for images; all cores by default.
+        Processes for images and threads for predictions; all cores by default.
     device : str
         auto, cpu or cuda.
     """
@@ -412,5 +412,5 @@ def _predictions(
 
 
 def _predict_options(config: Ftx) -> dict[str, Any]:
-    names = ("probe", "folds", "repeats", "groups", "seed")
+    names = ("probe", "folds", "repeats", "groups", "seed", "workers")
     return {name: getattr(config, name) for name in names}

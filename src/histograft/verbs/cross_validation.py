@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from histograft.core.artefact import Artefact, Draft
+from histograft.core.executor import available_cores, map_in_order, open_threads
 from histograft.core.files import written_atomically
 from histograft.core.reporter import Reporter
 from histograft.core.seeds import child_seed
@@ -119,21 +120,22 @@ def _repeats(
 
     from histograft.stats.crossval import predict_repeat
 
-    predicted = np.full(plan.folds.shape, -1, dtype=np.int16)
-    score = np.full(plan.folds.shape, np.nan)
-    for repeat in range(plan.n_repeats):
+    def one(repeat: int) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
         file = draft.work / f"{model}-{repeat:04d}.npz"
         if file.is_file():
             with np.load(file) as saved:
-                predicted[repeat], score[repeat] = saved["predicted"], saved["score"]
-        else:
-            predicted[repeat], score[repeat] = predict_repeat(
-                features, truth, plan.folds[repeat], probe_of(config)
-            )
-            with written_atomically(file) as path:
-                np.savez(path, predicted=predicted[repeat], score=score[repeat])
-        task.advance(1, model)
-    return predicted, score
+                return saved["predicted"], saved["score"]
+        predicted, score = predict_repeat(features, truth, plan.folds[repeat], probe_of(config))
+        with written_atomically(file) as path:
+            np.savez(path, predicted=predicted, score=score)
+        return predicted, score
+
+    found = []
+    with open_threads(config.workers) as threads:
+        for result in map_in_order(threads, one, range(plan.n_repeats), window=available_cores()):
+            found.append(result)
+            task.advance(1, model)
+    return np.stack([p for p, _ in found]), np.stack([s for _, s in found])
 
 
 def _model_table(

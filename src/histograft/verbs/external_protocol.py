@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from histograft.core.artefact import Artefact, Draft
 from histograft.core.errors import InputError
+from histograft.core.executor import open_threads
 from histograft.core.reporter import Reporter
 from histograft.core.units import SCANNER_TOLERANCE
 from histograft.verbs.audit import shared_between
@@ -48,7 +49,10 @@ def evaluate_externally(
     _refuse_what_the_fit_lacks(set(index["label"]), classes, test, fit)
     truth = np.searchsorted(classes, fit_index["label"].to_numpy(str)).astype(np.int16)
     tables = []
-    with reporter.task(f"{test.name}: fitted on {fit.name}", len(test.models)) as task:
+    with (
+        open_threads(1),
+        reporter.task(f"{test.name}: fitted on {fit.name}", len(test.models)) as task,
+    ):
         for model in test.models:
             known, unknown = fit.features(model, fit_rows), test.features(model, rows)
             predicted, score = predict_external(known, truth, unknown, probe_of(config))

@@ -51,6 +51,8 @@ class Predict:
         What is predicted, for tables and figures.
     seed : int
         Seed of the folds.
+    workers : int
+        Threads; all cores by default. Results do not depend on it.
     """
 
     features: Annotated[tuple[Path, ...], Role.INPUT]
@@ -66,12 +68,14 @@ class Predict:
     groups: bool = True
     target: str = "tissue"
     seed: int = 0
+    workers: Annotated[int | None, Role.EXECUTION] = None
 
     def __post_init__(self) -> None:
         require_at_least(self.folds, 2, "folds")
         require_at_least(self.repeats, 1, "repeats")
         require_at_least(self.neighbors, 1, "neighbors")
         require_at_least(self.seed, 0, "seed")
+        require_at_least(self.workers or 0, 0, "workers")
         if self.c is not None and not self.c > 0:
             raise InputError(f"--c is {self.c}", "give more than 0")
         if not self.features:
