@@ -129,6 +129,12 @@ def reinhard(
     InputError
         Wrong shape, type or mode. No pixels make it fail.
 
+    Notes
+    -----
+    The axes are those of natural scenes, not of dyes: on H&E that is far from the reference the
+    dark turns brown and the bright violet, where `histograft.imaging.stain.macenko` does not.
+    scikit-image and torchstain use CIE L*a*b* instead of lαβ and give other colors.
+
     References
     ----------
     Reinhard et al., "Color transfer between images", IEEE Computer Graphics and Applications 21
