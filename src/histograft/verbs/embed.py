@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from histograft.core.artefact import Artefact, Draft, Identity, Input, claim, open_artefact
+from histograft.core.artefact import Artefact, Draft, Identity, make_once, open_artefact
 from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.files import written_atomically
@@ -16,6 +16,7 @@ from histograft.core.tables import FEATURE_INDEX
 from histograft.core.units import SCANNER_TOLERANCE
 from histograft.verbs.extractors import (
     Extractor,
+    KnownNetwork,
     NetworkExtractor,
     PassSettings,
     Point,
@@ -159,31 +160,37 @@ def embed(config: Embed, reporter: Reporter = SILENT) -> Artefact:
     settings.pop("seed")
     settings |= {"models": extractor.models} | extractor.resolved
     inputs = (patches.as_input("patches"), extractor.record)
-    draft = claim(config.out, Identity("features", "embed", VERSION, settings, inputs, config.seed))
-    if isinstance(draft, Artefact):
-        reporter.note(f"the features are there already ({draft.path})")
-        return draft
-    with draft:
-        return _embed_all(config, extractor, patches, draft, reporter)
+    identity = Identity("features", "embed", VERSION, settings, inputs, config.seed)
+
+    def work(draft: Draft) -> Artefact:
+        table = load_patches(patches)
+        _compute_blocks(extractor, patches, table, draft, reporter)
+        sizes = _write_models(extractor, patches, table, draft)
+        index = _index(table, extractor.seen)
+        with draft.writing(INDEX) as path:
+            index.to_parquet(path, index=False)
+        facts = {name: patches.facts[name] for name in ("dataset", "classes", "task")}
+        facts |= {"models": extractor.models, "sizes": sizes}
+        facts |= {"n_patches": len(table), "n_seen": int(index["seen"].sum())}
+        return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
+
+    return make_once(config.out, identity, work, reporter)
 
 
 def _network_extractor(config: Embed, patches: Artefact, reporter: Reporter) -> NetworkExtractor:
-    settings = PassSettings(config.device, config.batch_size, config.precision)
     if config.network is not None:
         artefact = open_artefact(config.network, "network")
-        network, record = load_network(artefact), artefact.as_input("network")
         seen = tuned_on(artefact) if TUNED_ON in artefact.files else set()
+        known = KnownNetwork(load_network(artefact), artefact.as_input("network"), seen)
         prefix = config.name or network_name(artefact.path)
-        resolved: dict[str, Any] = {}
     else:
-        network, record, resolved = _untuned(config, reporter)
-        usual = "imgnet" if config.weights == "imagenet" else str(resolved["arch"])
-        seen, prefix = set(), config.name or usual
-    _tell_scales(network, patches, reporter)
+        known = _untuned(config, reporter)
+        usual = "imgnet" if config.weights == "imagenet" else str(known.resolved["arch"])
+        prefix = config.name or usual
+    _tell_scales(known.network, patches, reporter)
     layer = RandomLayer(config.random_size, child_seed(config.seed, "random projection"))
-    return NetworkExtractor(
-        network, record, prefix, config.points, layer, settings, seen=seen, resolved=resolved
-    )
+    settings = PassSettings(config.device, config.batch_size, config.precision)
+    return NetworkExtractor(known, prefix, config.points, layer, settings)
 
 
 def _tell_scales(network: Network, patches: Artefact, reporter: Reporter) -> None:
@@ -196,7 +203,7 @@ def _tell_scales(network: Network, patches: Artefact, reporter: Reporter) -> Non
         )
 
 
-def _untuned(config: Embed, reporter: Reporter) -> tuple[Network, Input, dict[str, Any]]:
+def _untuned(config: Embed, reporter: Reporter) -> KnownNetwork:
     from histograft.learning.network import NetworkSpec
     from histograft.learning.weights import build_network
 
@@ -221,18 +228,18 @@ def _untuned(config: Embed, reporter: Reporter) -> tuple[Network, Input, dict[st
     resolved: dict[str, Any] = {"arch": start.architecture, "arch_kwargs": start.kwargs}
     resolved |= {"mean": list(spec.mean), "std": list(spec.std)}
     network = build_network(spec, "random" if opened is None else opened, seed=config.seed)
-    return network.eval(), start.record, resolved
+    return KnownNetwork(network.eval(), start.record, resolved=resolved)
 
 
-def _embed_all(
-    config: Embed, extractor: Extractor, patches: Artefact, draft: Draft, reporter: Reporter
-) -> Artefact:
+def _compute_blocks(
+    extractor: Extractor, patches: Artefact, table: pd.DataFrame, draft: Draft, reporter: Reporter
+) -> None:
+    """Write the features of each block of patches into the work folder, where they are not yet."""
     import numpy as np
 
-    table = load_patches(patches)
     with reporter.task(f"{patches.facts['dataset']}: features", len(table)) as task:
         for start in range(0, len(table), BLOCK):
-            block = draft.work / f"block-{start:09d}.npz"
+            block = _block(draft, start)
             rows = table.iloc[start : start + BLOCK]
             if block.is_file():
                 task.advance(len(rows))
@@ -245,6 +252,12 @@ def _embed_all(
             with written_atomically(block) as path:
                 arrays: Any = {model: np.concatenate(v) for model, v in parts.items()}
                 np.savez(path, **arrays)
+
+
+def _write_models(
+    extractor: Extractor, patches: Artefact, table: pd.DataFrame, draft: Draft
+) -> dict[str, int]:
+    """Write one feature file for each model; return the length of its features."""
     side = int(images_of(patches, table.head(1)).image(0).shape[0])
     attributes = dict(extractor.attributes) | {
         "name": patches.facts["dataset"],
@@ -259,19 +272,11 @@ def _embed_all(
         sizes[model] = int(features.shape[1])
         with draft.writing(f"{model}.h5") as path:
             write_features(path, features, table, attributes | {"encoder": model})
-    index = _index(table, extractor.seen)
-    with draft.writing(INDEX) as path:
-        index.to_parquet(path, index=False)
-    facts = {
-        "dataset": patches.facts["dataset"],
-        "classes": patches.facts["classes"],
-        "task": patches.facts["task"],
-        "models": extractor.models,
-        "sizes": sizes,
-        "n_patches": len(table),
-        "n_seen": int(index["seen"].sum()),
-    }
-    return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
+    return sizes
+
+
+def _block(draft: Draft, start: int) -> Path:
+    return draft.work / f"block-{start:09d}.npz"
 
 
 def _joined(draft: Draft, model: str, n_rows: int) -> NDArray[np.float32]:
@@ -279,7 +284,7 @@ def _joined(draft: Draft, model: str, n_rows: int) -> NDArray[np.float32]:
 
     parts = []
     for start in range(0, n_rows, BLOCK):
-        with np.load(draft.work / f"block-{start:09d}.npz") as block:
+        with np.load(_block(draft, start)) as block:
             parts.append(block[model].astype(np.float32))
     return np.concatenate(parts)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from histograft.core.artefact import Input
@@ -70,15 +70,35 @@ class RandomLayer:
     seed: int
 
 
-class NetworkExtractor:
-    """A network, read at named points; ``random`` is an untrained dense layer on its gap.
+@dataclass(frozen=True)
+class KnownNetwork:
+    """A network and what is known of it.
 
-    Parameters
+    Attributes
     ----------
     network : Network
         The network.
     record : Input
         Where it is from.
+    seen : set of (str, str)
+        What it was tuned on.
+    resolved : dict
+        Settings that were found with the weights.
+    """
+
+    network: Network
+    record: Input
+    seen: set[tuple[str, str]] = field(default_factory=set)
+    resolved: dict[str, Any] = field(default_factory=dict)
+
+
+class NetworkExtractor:
+    """A network, read at named points; ``random`` is an untrained dense layer on its gap.
+
+    Parameters
+    ----------
+    known : KnownNetwork
+        The network, where it is from and what it has seen.
     prefix : str
         First part of the models' names.
     points : tuple of str
@@ -87,33 +107,24 @@ class NetworkExtractor:
         For the point ``random``.
     settings : PassSettings
         Device, batch and precision.
-    seen : set of (str, str)
-        What it was tuned on.
-    resolved : dict
-        Settings that were found with the weights.
     """
 
-    def __init__(  # noqa: PLR0913 - everything that a pass needs, each named
+    def __init__(
         self,
-        network: Network,
-        record: Input,
+        known: KnownNetwork,
         prefix: str,
         points: tuple[Point, ...],
         layer: RandomLayer,
         settings: PassSettings,
-        *,
-        seen: set[tuple[str, str]],
-        resolved: dict[str, Any],
     ) -> None:
+        network = known.network
         self.models = [f"{prefix}-{point}" for point in points]
-        self.record = record
-        self.resolved = resolved
-        self.seen = seen
+        self.record, self.seen, self.resolved = known.record, known.seen, known.resolved
         self.attributes: Mapping[str, Any] = {
             "architecture": network.spec.architecture,
             "mean": list(network.spec.mean),
             "std": list(network.spec.std),
-            "network": record.id,
+            "network": known.record.id,
         }
         self._network = network
         self._points = points

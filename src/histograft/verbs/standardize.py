@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from histograft.core.artefact import Artefact, Draft, Identity, Input, claim
+from histograft.core.artefact import Artefact, Draft, Identity, Input, make_once
 from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.executor import map_in_order, open_executor
 from histograft.core.files import written_atomically
 from histograft.core.reporter import SILENT, Reporter
-from histograft.core.tables import PATCHES, REJECTS, SPLITS
 from histograft.core.units import check_mpp
 from histograft.verbs.annotating import with_groups, with_scale, with_splits
-from histograft.verbs.audit import leakage_report, leakage_sentences
+from histograft.verbs.audit import leakage_report
+from histograft.verbs.patch_images import METADATA
+from histograft.verbs.patch_tables import REJECT_LOG, patch_facts, patch_tables, tell
 from histograft.verbs.patching import ImageJob, ImageOutcome, PatchRules, cut_image
 from histograft.verbs.sources import Source, content_hashes, read_source, short_hash, source_id
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 VERSION = 1
 CHUNK = 64  # images per line of the journal that a resumed run reads
-METADATA = "metadata.parquet"
-REJECT_LOG = "rejects.csv"
 LEAKAGE = "leakage.json"
 
 
@@ -204,23 +203,22 @@ def standardize(config: Standardize, reporter: Reporter = SILENT) -> Artefact:
     settings = fields_with_role(config, Role.SETTING) | {"name": source.name}
     settings.pop("seed")
     raw = Input("samples", "samples", source_id(table, config.split_column), source.name)
-    draft = claim(
-        config.out, Identity("patches", "standardize", VERSION, settings, (raw,), config.seed)
-    )
-    if isinstance(draft, Artefact):
-        left_out = {k: n for k, n in draft.facts["rejects"].items() if k != "background"}
-        if left_out and not config.keep_going:
-            raise InputError(
-                f"{draft.path} is finished without {sum(left_out.values())} unusable image(s)",
-                f"see {draft.path / REJECT_LOG}; give --keep-going to go on without them",
-            )
-        reporter.note(f"{source.name}: patches are there already ({draft.path})")
-        return draft
-    with draft:
-        table = with_splits(table, config, source, reporter)
-        table.attrs.update(name=source.name, origin=source.origin)
-        outcomes = list(_cut_all(table, config, source, draft, reporter))
-        return _finish(draft, table, outcomes, config, reporter)
+    identity = Identity("patches", "standardize", VERSION, settings, (raw,), config.seed)
+
+    def work(draft: Draft) -> Artefact:
+        images = with_splits(table, config, source, reporter)
+        images.attrs.update(name=source.name, origin=source.origin)
+        outcomes = list(_cut_all(images, config, source, draft, reporter))
+        return _finish(draft, images, outcomes, config, reporter)
+
+    made = make_once(config.out, identity, work, reporter)
+    left_out = {k: n for k, n in made.facts["rejects"].items() if k != "background"}
+    if left_out and not config.keep_going:  # an earlier run was told to go on without them
+        raise InputError(
+            f"{made.path} is finished without {sum(left_out.values())} unusable image(s)",
+            f"see {made.path / REJECT_LOG}; give --keep-going to go on without them",
+        )
+    return made
 
 
 def _refuse_out_among_images(out: Path, source: Source) -> None:
@@ -274,7 +272,7 @@ def _read_journal(journal: Path, out: Path) -> list[ImageOutcome] | None:
 
 def _jobs(table: pd.DataFrame, config: Standardize, source: Source, out: Path) -> list[ImageJob]:
     rules = PatchRules(
-        target_mpp=None if config.target_mpp == "keep" else float(config.target_mpp),
+        target_mpp=_target_mpp(config),
         patch_px=config.patch_px,
         overlap=config.overlap,
         resampling=config.resampling,
@@ -302,6 +300,10 @@ def _jobs(table: pd.DataFrame, config: Standardize, source: Source, out: Path) -
     ]
 
 
+def _target_mpp(config: Standardize) -> float | None:
+    return None if config.target_mpp == "keep" else float(config.target_mpp)
+
+
 def _class_folders(labels: Any) -> dict[str, str]:
     """Folder names for people, kept apart where two labels look alike in plain letters."""
     plain = {label: _plain(label) for label in labels}
@@ -326,7 +328,7 @@ def _finish(
     reporter: Reporter,
 ) -> Artefact:
     name = table.attrs["name"]
-    patches, rejects = _tables(table, outcomes, config)
+    patches, rejects = patch_tables(table, outcomes, _target_mpp(config))
     for outcome in outcomes:
         for file, record in outcome.files.items():
             draft.record(file, record)
@@ -344,49 +346,10 @@ def _finish(
         patches.to_parquet(path, index=False)
     report = leakage_report(patches, config.patch_px)
     draft.write_json(LEAKAGE, report)
-    facts = _facts(patches, rejects, table, report)
+    facts = patch_facts(patches, rejects, table, report)
     facts["notes"] = dict(Counter(note for outcome in outcomes for note in outcome.notes))
-    _tell(facts, unusable, reporter)
+    tell(facts, reporter)
     return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
-
-
-def _tables(
-    table: pd.DataFrame, outcomes: list[ImageOutcome], config: Standardize
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Join what is known of the images with what became of them."""
-    import pandas as pd
-
-    columns = {
-        "label": "label",
-        "group": "group",
-        "group_source": "group_source",
-        "split": "split",
-        "split_source": "split_source",
-        "file": "source_file",
-        "source_sha256": "source_sha256",
-        "mpp": "mpp_native",
-        "mpp_source": "mpp_source",
-    }
-    known = table[list(columns)].set_axis(list(columns.values()), axis="columns")
-    images = known.to_dict("records")
-    rows = [
-        image | patch
-        for image, outcome in zip(images, outcomes, strict=True)
-        for patch in outcome.patches
-    ]
-    rejected = [
-        {"source_file": image["source_file"]} | reject
-        for image, outcome in zip(images, outcomes, strict=True)
-        for reject in outcome.rejects
-    ]
-    rejects = pd.DataFrame(rejected, columns=REJECTS.column_names())
-    patches = pd.DataFrame(rows, columns=None if rows else PATCHES.column_names())
-    patches["dataset"] = table.attrs["name"]
-    target = None if config.target_mpp == "keep" else float(config.target_mpp)
-    patches["mpp"] = patches["mpp_native"]
-    if target is not None:
-        patches["mpp"] = patches["mpp"].where(patches["mpp"].isna(), target)
-    return PATCHES.check(patches, METADATA), REJECTS.check(rejects, REJECT_LOG)
 
 
 def _unusable_images(unusable: pd.DataFrame, n_images: int, log: Path) -> InputError:
@@ -397,59 +360,3 @@ def _unusable_images(unusable: pd.DataFrame, n_images: int, log: Path) -> InputE
         "mend them or take them out of the table and run the same command again, or add "
         "--keep-going to leave them out",
     )
-
-
-def _facts(
-    patches: pd.DataFrame, rejects: pd.DataFrame, table: pd.DataFrame, report: dict[str, Any]
-) -> dict[str, Any]:
-    labels = [label.split("|") for label in patches["label"]]
-    classes = sorted({label for parts in labels for label in parts})
-    counts = {
-        split: {str(k): int(v) for k, v in rows["label"].value_counts(sort=False).items()}
-        for split in SPLITS
-        if len(rows := patches[patches["split"] == split])
-    }
-    return {
-        "dataset": table.attrs["name"],
-        "origin": table.attrs["origin"],
-        "task": "multilabel" if max(map(len, labels)) > 1 else "multiclass",
-        "classes": classes,
-        "lost_classes": sorted(
-            {part for label in table["label"] for part in label.split("|")} - set(classes)
-        ),
-        "n_images": len(table),
-        "n_patches": len(patches),
-        "n_groups": int(patches["group"].nunique()),
-        "groups_known": bool((patches["group_source"] != "image").all()),
-        "counts": counts,
-        "split_source": sorted(patches["split_source"].unique()),
-        "mpp_native": sorted({float(m) for m in patches["mpp_native"].dropna()}),
-        "n_mpp_unknown": int((patches["mpp_source"] == "unknown").sum()),
-        "n_upsampled": int(patches["upsampled"].sum()),
-        "n_reflected": int(patches["reflected"].sum()),
-        "rejects": {str(k): int(v) for k, v in rejects["reason"].value_counts().items()},
-        "leakage": {key: value for key, value in report.items() if not key.endswith("_pairs")},
-    }
-
-
-def _tell(facts: dict[str, Any], unusable: pd.DataFrame, reporter: Reporter) -> None:
-    name = facts["dataset"]
-    splits = ", ".join(f"{sum(c.values())} {split}" for split, c in facts["counts"].items())
-    reporter.note(
-        f"{name}: {facts['n_patches']} patches of {facts['n_images']} images, "
-        f"{len(facts['classes'])} classes ({splits})"
-    )
-    if facts["n_upsampled"]:
-        reporter.warn(
-            f"{name}: {facts['n_upsampled']} patches were enlarged; their source is coarser "
-            "than the target, and detail that was not there was not added"
-        )
-    if background := facts["rejects"].get("background"):
-        reporter.note(f"{name}: {background} patches were rejected as background")
-    if facts["lost_classes"]:
-        reporter.warn(f"{name}: no patch is left of the class {', '.join(facts['lost_classes'])}")
-    if len(unusable):
-        reasons = ", ".join(f"{n} {r}" for r, n in unusable["reason"].value_counts().items())
-        reporter.warn(f"{name}: {len(unusable)} image(s) were left out ({reasons})")
-    for sentence in leakage_sentences(facts["leakage"]):
-        reporter.note(f"{name}: {sentence}")

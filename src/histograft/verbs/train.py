@@ -6,19 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from histograft.core.artefact import Artefact, Draft, Identity, claim, open_artefact
+from histograft.core.artefact import Artefact, Draft, Identity, make_once, open_artefact
 from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
-from histograft.core.reporter import SILENT, Reporter
+from histograft.core.reporter import SILENT, Reporter, Task
 from histograft.core.seeds import child_seed
+from histograft.verbs.first_network import first_network, hidden_sizes
+from histograft.verbs.networks import STEP_1 as STEP_1
 from histograft.verbs.networks import (
-    STEP_1,
     TUNED_ON,
-    WEIGHTS,
     Start,
     find_start,
     group_key,
-    load_network,
     tuned_on,
     write_network_files,
 )
@@ -29,10 +28,10 @@ if TYPE_CHECKING:
 
     from histograft.learning.loop import FitResult
     from histograft.learning.network import Network
+    from histograft.learning.regime import Regime
 
 VERSION = 1
 HISTORY = "history.csv"
-FTX_HIDDEN = (2048,)
 Step = Literal["head", "body", "all"]
 TITLES = {
     "head": "tuning Part B, Part A frozen",
@@ -181,42 +180,21 @@ def train(config: Train, reporter: Reporter = SILENT) -> Artefact:
     start = find_start(config.init, config.arch, config.arch_kwargs, config.mean, config.std)
     for fact in start.assumed:
         reporter.warn(f"assumed of the weights file: {fact}")
-    config = replace(config, hidden=_hidden(config, start, patches))
+    config = replace(config, hidden=hidden_sizes(config, start, patches))
     settings = _settings(config, start)
     inputs = (patches.as_input("patches"), start.record)
-    draft = claim(config.out, Identity("network", "train", VERSION, settings, inputs, config.seed))
-    if isinstance(draft, Artefact):
-        reporter.note(f"the network is there already ({draft.path})")
-        return draft
-    with draft:
+    identity = Identity("network", "train", VERSION, settings, inputs, config.seed)
+
+    def work(draft: Draft) -> Artefact:
+        first = start
         if config.tune == "two-step":
-            first = train(replace(config, tune="head", out=draft.path / STEP_1), reporter)
-            start = find_start(str(first.path), None)
+            step = train(replace(config, tune="head", out=draft.path / STEP_1), reporter)
+            first = find_start(str(step.path), None)
         table = load_patches(patches)
-        network = _build(config, start, patches, table, reporter)
+        network = first_network(config, first, patches, table, reporter)
         return _fit(config, network, patches, table, draft, reporter)
 
-
-def _keeps_part_b(start: Start, patches: Artefact) -> bool:
-    """Whether a network artefact knows the classes of the patches, so that its Part B stays."""
-    facts = patches.facts
-    known = None if start.spec is None else (start.spec.classes, start.spec.task)
-    return known == (tuple(facts["classes"]), facts["task"])
-
-
-def _hidden(config: Train, start: Start, patches: Artefact) -> tuple[int, ...]:
-    """Resolve the sizes of Part B: as given, else of the network artefact, else FTX's 2048."""
-    if start.spec is None:
-        return config.hidden or FTX_HIDDEN
-    stated = start.spec.hidden
-    if config.hidden not in (None, stated) and _keeps_part_b(start, patches):
-        given = " ".join(map(str, config.hidden or ()))
-        raise InputError(
-            f"--hidden is {given}, but {config.init} has the classes of the patches, so that its "
-            f"dense layers are kept, and those have {' '.join(map(str, stated))}",
-            "leave out --hidden",
-        )
-    return config.hidden or stated
+    return make_once(config.out, identity, work, reporter)
 
 
 def _settings(config: Train, start: Start) -> dict[str, Any]:
@@ -237,59 +215,6 @@ def _settings(config: Train, start: Start) -> dict[str, Any]:
     return settings
 
 
-def _build(
-    config: Train, start: Start, patches: Artefact, table: pd.DataFrame, reporter: Reporter
-) -> Network:
-    from histograft.learning.network import NetworkSpec
-    from histograft.learning.weights import build_network, open_weights
-
-    facts = patches.facts
-    classes = tuple(facts["classes"])
-    opened = start.opened
-    if start.artefact is not None:
-        if _keeps_part_b(start, patches):
-            return load_network(start.artefact)
-        reporter.note(f"the classes are not those of {start.artefact.path}: Part B is new")
-        opened = open_weights(start.artefact.file(WEIGHTS))
-    mean: tuple[float, ...] | None = config.mean if opened is None else opened.mean
-    std: tuple[float, ...] | None = config.std if opened is None else opened.std
-    if mean is None or std is None:
-        mean, std = _channel_statistics(patches, table)
-    first = images_of(patches, table.head(1)).image(0)
-    scales = table["mpp"].dropna().unique()
-    spec = NetworkSpec(
-        architecture=start.architecture,
-        classes=classes,
-        kwargs=start.kwargs,
-        hidden=config.hidden or FTX_HIDDEN,
-        task=facts["task"],
-        patch_px=int(first.shape[0]),
-        mpp=float(scales[0]) if len(scales) == 1 and table["mpp"].notna().all() else None,
-        mean=mean,
-        std=std,
-    )
-    return build_network(spec, "random" if start.opened is None else start.opened, seed=config.seed)
-
-
-def _channel_statistics(
-    patches: Artefact, table: pd.DataFrame
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of the training patches' pixels, per channel, 0–1."""
-    import numpy as np
-
-    rows = table[table["split"] == "train"]
-    images = images_of(patches, rows)
-    count, total, squares = 0, np.zeros(3), np.zeros(3)
-    for index in range(len(rows)):
-        pixels = images.image(index).reshape(-1, 3) / 255.0
-        count += len(pixels)
-        total += pixels.sum(axis=0)
-        squares += (pixels**2).sum(axis=0)
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 1e-12))
-    return tuple(mean.round(6).tolist()), tuple(std.round(6).tolist())
-
-
 def _fit(
     config: Train,
     network: Network,
@@ -300,38 +225,11 @@ def _fit(
 ) -> Artefact:
     import pandas as pd
 
-    from histograft.learning.loop import fit
-    from histograft.learning.regime import RunOptions
-
     rows = {split: table[table["split"] == split] for split in ("train", "val")}
     if rows["train"].empty:
         raise InputError(f"{patches.path} has no training rows", "standardize it with splits")
-    train_part, val_part = (
-        (images_of(patches, part), _label_array(part, network.spec)) for part in rows.values()
-    )
     step: Step = "body" if config.tune == "two-step" else config.tune
-    regime = _regime(config, step)
-    n_steps = _n_steps(len(rows["train"]), config.batch_size)
-    with reporter.task(TITLES[step], regime.epochs * n_steps) as task:
-        done = 0
-
-        def on_step(epoch: int, step: int, n_steps: int, loss: float, rate: float) -> None:
-            nonlocal done
-            if epoch == 0:  # Part A is frozen: its outputs are computed once
-                task.advance(0, f"pooled features {step}/{n_steps}, {rate:.0f} patches/s")
-                return
-            now = (epoch - 1) * n_steps + step
-            note = f"epoch {epoch}/{regime.epochs}, loss {loss:.3f}, {rate:.0f} patches/s"
-            task.advance(now - done, note)
-            done = now
-
-        result = fit(
-            network,
-            *train_part,
-            *(val_part if len(rows["val"]) else (None, None)),
-            regime=regime,
-            run=RunOptions(device=config.device, checkpoint_dir=draft.work, on_step=on_step),
-        )
+    result = _tune(config, step, network, patches, rows, draft, reporter)
     history = pd.DataFrame(result.history)
     history.insert(0, "step", step)
     with draft.writing(HISTORY) as path:
@@ -343,12 +241,61 @@ def _fit(
         "best_epoch": result.best_epoch,
     }
     write_network_files(draft, network, trained)
-    facts = _facts(result, network, patches, rows)
     reporter.note(f"{TITLES[step]}: {_last_line(result)}")
+    facts = _facts(result, network, patches, rows)
     return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
 
 
-def _regime(config: Train, step: Step) -> Any:
+def _tune(
+    config: Train,
+    step: Step,
+    network: Network,
+    patches: Artefact,
+    rows: dict[str, pd.DataFrame],
+    draft: Draft,
+    reporter: Reporter,
+) -> FitResult:
+    """Run one step of tuning with checkpoints in the draft, and show how far it is."""
+    from histograft.learning.batches import batch_bounds
+    from histograft.learning.loop import fit
+    from histograft.learning.regime import RunOptions
+
+    train_part, val_part = (
+        (images_of(patches, part), _label_array(part, network.spec)) for part in rows.values()
+    )
+    regime = _regime(config, step)
+    n_steps = len(batch_bounds(len(rows["train"]), regime.batch_size))
+    with reporter.task(TITLES[step], regime.epochs * n_steps) as task:
+        return fit(
+            network,
+            *train_part,
+            *(val_part if len(rows["val"]) else (None, None)),
+            regime=regime,
+            run=RunOptions(
+                device=config.device,
+                checkpoint_dir=draft.work,
+                on_step=_StepTeller(task, regime.epochs),
+            ),
+        )
+
+
+class _StepTeller:
+    """Tells a task how far the loop has come, from wherever it began."""
+
+    def __init__(self, task: Task, n_epochs: int) -> None:
+        self._task, self._n_epochs, self._done = task, n_epochs, 0
+
+    def __call__(self, epoch: int, step: int, n_steps: int, loss: float, rate: float) -> None:
+        if epoch == 0:  # Part A is frozen: its outputs are computed once
+            self._task.advance(0, f"pooled features {step}/{n_steps}, {rate:.0f} patches/s")
+            return
+        now = (epoch - 1) * n_steps + step
+        note = f"epoch {epoch}/{self._n_epochs}, loss {loss:.3f}, {rate:.0f} patches/s"
+        self._task.advance(now - self._done, note)
+        self._done = now
+
+
+def _regime(config: Train, step: Step) -> Regime:
     from histograft.learning.regime import Regime
 
     head = step == "head"
@@ -397,12 +344,6 @@ def _write_tuned_on(draft: Draft, rows: pd.DataFrame, config: Train) -> None:
         seen |= tuned_on(open_artefact(start, "network"))
     with draft.writing(TUNED_ON) as path:
         pd.DataFrame(sorted(seen), columns=["kind", "key"]).to_parquet(path, index=False)
-
-
-def _n_steps(n_rows: int, batch_size: int) -> int:
-    from histograft.learning.batches import batch_bounds
-
-    return len(batch_bounds(n_rows, batch_size))
 
 
 def _facts(
