@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from histograft.core.errors import HistograftError, InputError
 from histograft.core.seeds import child_seed
 from histograft.learning.batches import (
+    AugmentRule,
     ImageBatches,
     ImageSource,
     augment,
@@ -119,11 +120,27 @@ def fit(
             "select='best' and patience need a validation split: a training split cannot judge",
             "give a validation split, or select='last' and no patience",
         )
+    judged = None if val is None or val_labels is None else (val, val_labels)
     with torch.random.fork_rng():
         torch.manual_seed(child_seed(regime.seed, "fit", regime.tune))
-        work = _Fit(network, (train, val), (train_labels, val_labels), regime, run)
+        work = _Fit(network, (train, train_labels), judged, regime, run)
         with kept_memory(work.fabric.device.type):
             return work.run()
+
+
+@dataclass
+class _Split:
+    """Images and labels of a split, and the rule of its transform, which validation has not.
+
+    A split that is reread is seen through its pooled features, which are computed once.
+    """
+
+    name: str
+    images: ImageBatches
+    labels: Tensor
+    augment: AugmentRule
+    rereads: bool
+    gap: Tensor | None = None
 
 
 class _Fit:
@@ -132,33 +149,36 @@ class _Fit:
     def __init__(
         self,
         network: Network,
-        sources: tuple[ImageSource, ImageSource | None],
-        labels: tuple[NDArray[Any], NDArray[Any] | None],
+        train: tuple[ImageSource, NDArray[Any]],
+        val: tuple[ImageSource, NDArray[Any]] | None,
         regime: Regime,
         options: RunOptions | None,
     ) -> None:
         self.network, self.regime, self.options = network, regime, options or RunOptions()
-        self.labels = tuple(
-            None if y is None or s is None else checked_labels(y, len(s), network.spec, split)
-            for y, s, split in zip(labels, sources, ("train", "validation"), strict=True)
-        )
-        cache = self.options.cache_bytes
-        self.images = tuple(
-            None if s is None else ImageBatches(s, cache, self.options.threads) for s in sources
-        )
+        self.train = self._split("train", *train)
+        self.val = None if val is None else self._split("validation", *val)
         self.folder = self.options.checkpoint_dir
         self.key, self.features_key = "", ""
         if self.folder is not None:
-            self.key = run_key(network, self.images, self.labels, regime)
-            features = run_key(network, self.images, (), None)[:16]
+            splits = (self.train, self.val)
+            images = tuple(None if s is None else s.images for s in splits)
+            labels = tuple(None if s is None else s.labels for s in splits)
+            self.key = run_key(network, images, labels, regime)
+            features = run_key(network, images, (), None)[:16]
             # rounding depends on precision and on the composition of the batches
             self.features_key = f"{features}-{regime.precision}-{regime.batch_size}"
         self.progress = Progress()
         self.resumed_from: tuple[int, int] | None = None
         self.fabric = make_fabric(self.options.device, regime.precision)
         self._prepare_learning()
-        self.gaps: list[Tensor | None] = [None, None]
         self.written, self.write_cost = time.perf_counter(), 0.0
+
+    def _split(self, name: str, source: ImageSource, labels: NDArray[Any]) -> _Split:
+        checked = checked_labels(labels, len(source), self.network.spec, name)
+        images = ImageBatches(source, self.options.cache_bytes, self.options.threads)
+        rule = self.regime.augment if name == "train" else "none"
+        rereads = self.regime.tune == "head" and rule == "none"
+        return _Split(name, images, checked, rule, rereads)
 
     def _prepare_learning(self) -> None:
         regime, network = self.regime, self.network
@@ -169,20 +189,15 @@ class _Fit:
         )
         self.factor = make_schedule(regime.schedule, regime.epochs)
         # Part B alone is called where features are reread, so it is a learner of its own
-        learner: nn.Module = network.part_b if self._rereads(0) else network
+        learner: nn.Module = network.part_b if self.train.rereads else network
         network.to(self.fabric.device)
         self.learner, self.stepper = self.fabric.setup(learner, self.optimizer)
-        assert self.labels[0] is not None
         weights = (
-            balanced_weights(self.labels[0], len(network.spec.classes))
+            balanced_weights(self.train.labels, len(network.spec.classes))
             if regime.class_weights
             else None
         )
         self.loss = TaskLoss(network.spec.task, weights).to(self.fabric.device)
-
-    def _rereads(self, split: int) -> bool:
-        """Whether a split is seen through stored pooled features."""
-        return self.regime.tune == "head" and (split == 1 or self.regime.augment == "none")
 
     def run(self) -> FitResult:
         self._resume()
@@ -199,21 +214,20 @@ class _Fit:
         return FitResult(p.history, p.best_epoch, self.resumed_from)
 
     def _compute_gaps(self) -> None:
-        for split, name in enumerate(("train", "val")):
-            images = self.images[split]
-            if images is None or not self._rereads(split):
+        for split in (self.train, self.val):
+            if split is None or not split.rereads:
                 continue
-            bounds = batch_bounds(len(images), self.regime.batch_size)
+            bounds = batch_bounds(len(split.images), self.regime.batch_size)
             parts = []
             for first in range(0, len(bounds), _BATCHES_OF_A_FILE):
                 chosen = slice(first, min(first + _BATCHES_OF_A_FILE, len(bounds)))
                 path = None
                 if self.folder is not None:
-                    path = self.folder / f"pooled-{name}-{self.features_key}-{first:06d}.npy"
+                    path = self.folder / f"pooled-{split.name}-{self.features_key}-{first:06d}.npy"
                 n_rows = bounds[chosen.stop - 1][1] - bounds[first][0]
-                compute = partial(self._gap_of, images, bounds, chosen)
+                compute = partial(self._gap_of, split.images, bounds, chosen)
                 parts.append(stored_or_computed(path, compute, (n_rows, self.network.gap_size)))
-            self.gaps[split] = torch.from_numpy(np.concatenate(parts))
+            split.gap = torch.from_numpy(np.concatenate(parts))
 
     def _gap_of(
         self, images: ImageBatches, bounds: Sequence[tuple[int, int]], chosen: slice
@@ -227,31 +241,27 @@ class _Fit:
         )
 
     def _inputs(
-        self, split: int, order: NDArray[np.int64], bounds: Sequence[tuple[int, int]]
+        self, split: _Split, order: NDArray[np.int64], bounds: Sequence[tuple[int, int]]
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield what the learner takes, and labels, batch by batch, on the device."""
-        labels, gap, images = self.labels[split], self.gaps[split], self.images[split]
-        assert labels is not None
-        assert images is not None
+        labels, gap, images = split.labels, split.gap, split.images
         device, spec = self.fabric.device, self.network.spec
         if gap is not None:
             for start, stop in bounds:
                 chosen = torch.from_numpy(order[start:stop])
                 yield gap[chosen].to(device), labels[chosen].to(device)
             return
-        # the transform is a function of the split: only training images are ever changed
-        rule = self.regime.augment if split == 0 else "none"
         seed, epoch = self.regime.seed, self.progress.epoch
 
         def change(raw: Tensor, indices: Sequence[int]) -> Tensor:
-            return augment(raw, rule, seed=seed, epoch=epoch, indices=indices)
+            return augment(raw, split.augment, seed=seed, epoch=epoch, indices=indices)
 
         for indices, raw in images.stream(order, bounds, change):
             x = normalize(raw.to(device), spec.mean, spec.std)
             yield x, labels[torch.from_numpy(indices)].to(device)
 
     def _epoch(self) -> None:
-        p, n = self.progress, len(self.labels[0])  # type: ignore[arg-type]
+        p, n = self.progress, len(self.train.labels)
         lr = self.regime.lr * self.factor(p.epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -260,7 +270,7 @@ class _Fit:
         order = epoch_order(n, self.regime.seed, p.epoch)
         begun, images_before = time.perf_counter() - p.seconds, p.step and bounds[p.step - 1][1]
         since = time.perf_counter()
-        for x, y in self._inputs(0, order, bounds[p.step :]):
+        for x, y in self._inputs(self.train, order, bounds[p.step :]):
             loss = self._step(x, y)
             p.step += 1
             now = time.perf_counter()
@@ -299,15 +309,16 @@ class _Fit:
 
     def _validate(self) -> dict[str, float | None]:
         names = ("val_loss", "val_accuracy", "val_balanced_accuracy")
-        labels = self.labels[1]
-        if labels is None:
+        if self.val is None:
             return dict.fromkeys(names)
         self.network.eval()
+        labels = self.val.labels
         order = np.arange(len(labels))
-        part = self.network.part_b if self.gaps[1] is not None else self.network
+        part = self.network if self.val.gap is None else self.network.part_b
+        bounds = batch_bounds(len(labels), self.regime.batch_size)
         found = []
         with torch.inference_mode(), self.fabric.autocast():
-            for x, _ in self._inputs(1, order, batch_bounds(len(labels), self.regime.batch_size)):
+            for x, _ in self._inputs(self.val, order, bounds):
                 found.append(part(x).float().cpu())
         logits = torch.cat(found)
         loss = float(self.loss.cpu()(logits, labels))
