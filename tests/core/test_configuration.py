@@ -24,7 +24,6 @@ from histograft.core.configuration import (
     fields_with_role,
     from_mapping,
     preset_values,
-    with_preset,
 )
 from histograft.core.errors import InputError
 
@@ -117,7 +116,7 @@ def test_all_verbs_are_found():
 def test_every_preset_makes_a_configuration(cls, presets):
     assert presets
     for name, values in presets.items():
-        config = with_preset(cls, presets, name, smallest(cls))
+        config = from_mapping(cls, preset_values(presets, name) | smallest(cls), name)
         for field, value in values.items():
             assert getattr(config, field) == value
             # and is of the field's type already, so that a manifest holds what the preset says
@@ -243,11 +242,10 @@ def test_what_is_required_is_asked_for():
         from_mapping(Example, {"size": 3}, "x.toml")
 
 
-def test_given_values_beat_the_preset():
+def test_a_preset_is_found_by_its_name():
     presets = {"big": {"size": 9, "deep": True}}
-    config = with_preset(Example, presets, "big", {"out": Path("o"), "size": 3})
-    assert (config.size, config.deep) == (3, True)
-    assert with_preset(Example, presets, None, {"out": Path("o")}).size == 1
+    assert preset_values(presets, "big") == {"size": 9, "deep": True}
+    assert preset_values(presets, None) == {}
     with pytest.raises(InputError, match=r"no preset 'bg'.*big"):
         preset_values(presets, "bg")
     preset_values(presets, "big")["size"] = 0  # a copy

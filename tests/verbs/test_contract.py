@@ -18,7 +18,7 @@ import pytest
 
 import histograft
 from histograft.core.artefact import is_artefact, open_artefact
-from histograft.core.configuration import Role, fields_with_role, from_mapping, with_preset
+from histograft.core.configuration import Role, fields_with_role, from_mapping, preset_values
 from histograft.core.errors import ArtefactError, InputError
 
 CONFIGS = {
@@ -126,11 +126,12 @@ def test_presets(verb, examples):
     assert {"paper", "recommended"} <= set(presets)
     arguments, _ = table[verb]
     for name in presets:
-        config = with_preset(cls, presets, name, arguments | {"out": Path("out")})
+        values = preset_values(presets, name) | arguments | {"out": Path("out")}
+        config = from_mapping(cls, values, name)
         for key, value in presets[name].items():
             assert key in arguments or getattr(config, key) == value
     with pytest.raises(InputError, match=r"no preset.*choose one of"):
-        with_preset(cls, presets, "nonsense", {})
+        preset_values(presets, "nonsense")
     with pytest.raises(InputError, match="no option 'nonsense'"):
         from_mapping(cls, {"nonsense": 1}, "file.toml")
 

@@ -148,40 +148,14 @@ def require_at_least(value: int, least: int, name: str) -> None:
         raise InputError(f"{flag} is {value}", f"give {least} or more")
 
 
-def with_preset(
-    cls: type[Config],
-    presets: Mapping[str, Mapping[str, Any]],
-    preset: str | None,
-    values: Mapping[str, Any],
-) -> Config:
-    """Build a configuration from a preset and given values; given values win.
-
-    Parameters
-    ----------
-    cls : type
-        A dataclass.
-    presets : mapping
-        Preset name to field values.
-    preset : str or None
-        Name of the preset, None for the defaults.
-    values : mapping
-        Values that the user gave.
-
-    Returns
-    -------
-    object
-        An instance of `cls`.
+def preset_values(presets: Mapping[str, Mapping[str, Any]], preset: str | None) -> dict[str, Any]:
+    """Return the field values of a preset, as a copy; none for None.
 
     Raises
     ------
     InputError
-        The preset or a key is unknown.
+        There is no such preset; the message names those that there are.
     """
-    return from_mapping(cls, preset_values(presets, preset) | dict(values), cls.__name__)
-
-
-def preset_values(presets: Mapping[str, Mapping[str, Any]], preset: str | None) -> dict[str, Any]:
-    """Return the field values of a preset, none for None."""
     if preset is None:
         return {}
     if preset not in presets:

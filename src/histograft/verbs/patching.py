@@ -217,7 +217,7 @@ def _cut(
     *,
     upsampled: bool,
 ) -> ImageOutcome:
-    from histograft.imaging.background import contrast_spread
+    from histograft.imaging.background import contrast_spread, is_background
     from histograft.imaging.crop import crop_boxes, reflect_to
     from histograft.imaging.phash import perceptual_hashes
 
@@ -235,8 +235,8 @@ def _cut(
     filtered = rules.background > 0 and (rules.background_scope == "all" or len(boxes) > 1)
     for x, y, _, _ in boxes:
         patch = pixels[y : y + side, x : x + side]
-        spread = contrast_spread(patch) if filtered else 1.0
-        if spread < rules.background:
+        if filtered and is_background(patch, rules.background):
+            spread = contrast_spread(patch)
             detail = f"spread of grey values {spread:.3f}, below {rules.background:g}"
             rejects.append(_reject("background", detail, x, y))
             continue
