@@ -1,4 +1,7 @@
-"""What all tests share: the real data, skips that give their reason, and one thread for torch."""
+"""What all tests share: the real data, skips that give their reason, and one thread for torch.
+
+Test modules cannot import each other. What several of them import lies in the folder ``shared``.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ settings.register_profile("histograft", deadline=None, suppress_health_check=[He
 settings.load_profile("histograft")
 
 PROJECT = Path(__file__).resolve().parents[1]
+sys.path.append(str(PROJECT / "tests" / "shared"))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 NEEDS = {
     "r": (lambda: shutil.which("Rscript") is not None, "needs Rscript (Debian: r-base-core)"),

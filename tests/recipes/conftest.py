@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,33 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import Outcome, run_command, run_successfully
 from PIL import Image
 
-from histograft.cli import main
-
 COLORS = {"gland": (180, 90, 160), "muscle": (220, 120, 150), "fat": (200, 170, 210)}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a command ended and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
-def run_command(*words: object) -> Outcome:
-    """Run a command in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    code: object = None
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            main([str(word) for word in words])
-        except SystemExit as leaving:
-            code = leaving.code
-    assert code is None or isinstance(code, int)
-    return Outcome(code or 0, out.getvalue(), err.getvalue())
 
 
 def write_set(folder: Path, *, groups: int, mpp: float | None = 1.0, table: bool = True) -> Path:
@@ -64,16 +39,11 @@ def write_set(folder: Path, *, groups: int, mpp: float | None = 1.0, table: bool
 
 @dataclass(frozen=True)
 class Tools:
-    """The functions of this file, for tests (test modules cannot import each other)."""
+    """What tests call."""
 
     run: Callable[..., Outcome] = run_command
+    ok: Callable[..., Outcome] = run_successfully
     write_set: Callable[..., Path] = write_set
-
-    def ok(self, *words: object) -> Outcome:
-        """Run a command that must succeed."""
-        outcome = run_command(*words)
-        assert outcome.code == 0, outcome.err
-        return outcome
 
 
 @pytest.fixture(scope="session")

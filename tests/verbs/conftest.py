@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
-import io
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -15,40 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import Outcome, run_command, run_successfully
 from PIL import Image
-
-from histograft.cli import main
 
 SMALL = (("--target-mpp", 1), ("--patch-px", 32), ("--workers", 1))
 COLORS = {"gland": (180, 90, 160), "muscle": (220, 120, 150), "fat": (200, 170, 210)}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a command ended and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
-def run_command(*words: object) -> Outcome:
-    """Run a command in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    code = None
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            main([str(word) for word in words])
-        except SystemExit as leaving:
-            code = leaving.code
-    return Outcome(0 if code is None else int(code), out.getvalue(), err.getvalue())
-
-
-def run_successfully(*words: object) -> Outcome:
-    """Run a command that must succeed."""
-    outcome = run_command(*words)
-    assert outcome.code == 0, outcome.err
-    return outcome
 
 
 def texture(seed: object, color: Sequence[int] = (200, 120, 170), side: int = 48) -> np.ndarray:
@@ -129,7 +98,7 @@ def content(artefact: Path) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Tools:
-    """The functions of this file, for tests (test modules cannot import each other)."""
+    """What tests call."""
 
     run: Callable[..., Outcome] = run_command
     ok: Callable[..., Outcome] = run_successfully
