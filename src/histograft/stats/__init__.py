@@ -20,6 +20,7 @@ _MODULES = {
     ),
     "crossval": ("predict_external", "predict_repeat"),
     "folds": ("FoldPlan", "plan_folds", "split_groups"),
+    "lasso": ("RLasso",),
     "leakage": ("groups_across_splits", "near_duplicate_pairs", "overlap_share"),
     "linear_svc": ("LinearSVC",),
     "metrics": ("METRICS", "Metric", "confusion", "evaluate"),

@@ -3,7 +3,8 @@
 Importing this module loads numba, so it is imported inside the functions that use it. Compiled code
 is kept beside the source, or, where that folder cannot be written, in the cache folder of the user
 (numba chooses; ``NUMBA_CACHE_DIR`` overrides). Where neither can be written each process compiles
-anew, in some seconds.
+anew, in some seconds. numba notices that a file has changed, not that a file has which it imports:
+compiled functions call compiled functions of their own file only.
 """
 
 from __future__ import annotations

@@ -239,7 +239,7 @@ def _choose_pair(
 def _solve(
     kernel: Single, rates: Float, beta: Float, box: Float, most_steps: int
 ) -> tuple[float, int]:
-    """Minimize for one target; return the intercept and the number of steps."""
+    """Minimize for one target; return the intercept and the number of steps, -1 for too many."""
     n_units, penalty, tolerance = len(kernel), box[0], box[2]
     inside, inside_rates = beta[:n_units], rates[:, :n_units]
     bars, place = np.empty(rates.shape), np.zeros(rates.shape, dtype=np.int64)
@@ -286,7 +286,7 @@ def _solve(
             decline = np.float64(rising[k]) * change + np.float64(falling[k]) * other_change
             rates[0, k] -= decline
             rates[1, k] -= decline
-    return np.nan, n_steps
+    return 0.0, -1
 
 
 @compiled()
@@ -311,9 +311,9 @@ def solve_many(
     beta : ndarray of float64, shape (G, N)
         Weight of each unit's kernel function.
     bias : ndarray of float64, shape (G,)
-        Intercept; NaN where `most_steps` were not enough.
+        Intercept.
     n_steps : ndarray of int64, shape (G,)
-        Pairs that were moved.
+        Pairs that were moved; -1 where `most_steps` were not enough.
 
     Examples
     --------

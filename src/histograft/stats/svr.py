@@ -342,6 +342,7 @@ def _solve_in_threads(
         solved = [solve(part) for part in parts]
     weights = np.concatenate([weights for weights, _, _ in solved])
     bias = np.concatenate([bias for _, bias, _ in solved])
-    if np.isnan(bias).any():
-        raise RuntimeError(f"{np.isnan(bias).sum()} target(s) took over {_MOST_STEPS:,} steps")
+    n_failed = sum(int((n_steps < 0).sum()) for _, _, n_steps in solved)
+    if n_failed:
+        raise RuntimeError(f"{n_failed} target(s) took over {_MOST_STEPS:,} steps")
     return weights, bias
