@@ -186,12 +186,12 @@ def train(config: Train, reporter: Reporter = SILENT) -> Artefact:
     identity = Identity("network", "train", VERSION, settings, inputs, config.seed)
 
     def work(draft: Draft) -> Artefact:
-        first = start
+        nonlocal start
         if config.tune == "two-step":
-            step = train(replace(config, tune="head", out=draft.path / STEP_1), reporter)
-            first = find_start(str(step.path), None)
+            first = train(replace(config, tune="head", out=draft.path / STEP_1), reporter)
+            start = find_start(str(first.path), None)
         table = load_patches(patches)
-        network = first_network(config, first, patches, table, reporter)
+        network = first_network(config, start, patches, table, reporter)
         return _fit(config, network, patches, table, draft, reporter)
 
     return make_once(config.out, identity, work, reporter)
