@@ -1,8 +1,11 @@
 """Physical scale and the arithmetic between micrometres and pixels.
 
-The scale is µm/px (``mpp``), never a magnification. Three pixel frames occur and every number
-in pixels names its own: the **native** frame of the file, the **scaled** frame after an image
-was brought to the target µm/px, and (for slides) the frame of a pyramid level.
+The scale is µm/px (``mpp``), never a magnification. Every number in pixels names its frame. For
+an image of a labelled set these are the **native** frame of the file and the **scaled** frame after
+it was brought to the target µm/px. For a slide they are the **level-0** frame of its full
+resolution, in which tiles have their places (names end in ``0``), the **level** frame of a level of
+its pyramid, from which pixels are read, and the **tile** frame of the tile that comes out (names
+end in ``_px``).
 Sizes are (width, height) in this file only; arrays are (height, width, channels).
 """
 
@@ -18,12 +21,23 @@ from histograft.core.errors import InputError
 SMALLEST_MPP = 0.01
 LARGEST_MPP = 1000.0
 
+# A slide beyond 100 µm/px shows no tissue: its metadata are in another unit (1000 is nm/px or a
+# placeholder).
+LARGEST_SLIDE_MPP = 100.0
+
 # Takes up the rounding of floats only: 0.252 and 0.25 µm/px are two scales, and the image is
 # resampled.
 SAME_SCALE_TOLERANCE = 1e-6
 
 # Scanners of one objective differ by up to 2 %: scales within it need no warning.
 SCANNER_TOLERANCE = 0.02
+
+# Sizes of levels are whole pixels, so that a level of 1/4 often has a downsample of 4.0003. Tiles
+# of downsample 4 are read from it none the less.
+LEVEL_TOLERANCE = 1e-3
+
+# Takes up the rounding of floats where a place in a level is made whole.
+_PLACE_TOLERANCE = 1e-6
 
 
 def check_mpp(mpp: float, where: str) -> float:
@@ -132,3 +146,200 @@ def magnification_label(mpp: float) -> str:
     ('20x', '1.25x')
     """
     return f"{10 / mpp:.3g}x"
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of a pyramid level, in fractions of that level's pixels.
+
+    Attributes
+    ----------
+    left, top, width, height : float
+        Place of the upper left corner, and size.
+
+    Examples
+    --------
+    >>> box = Box(10.5, 20.0, 4.5, 3.0)
+    >>> box.outer
+    (10, 20, 5, 3)
+    >>> box.moved(-10, -20)
+    Box(left=0.5, top=0.0, width=4.5, height=3.0)
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def outer(self) -> tuple[int, int, int, int]:
+        """The whole pixels that the box touches: left, top, width, height."""
+        left, width = self._touched(self.left, self.width)
+        top, height = self._touched(self.top, self.height)
+        return left, top, width, height
+
+    def moved(self, right: int, down: int) -> Box:
+        """Give the same rectangle in a frame whose origin lies elsewhere, by whole pixels."""
+        return Box(self.left + right, self.top + down, self.width, self.height)
+
+    @staticmethod
+    def _touched(begin: float, length: float) -> tuple[int, int]:
+        first = math.floor(begin + _PLACE_TOLERANCE)
+        return first, max(1, math.ceil(begin + length - _PLACE_TOLERANCE) - first)
+
+
+@dataclass(frozen=True)
+class TileSpec:
+    """Size and scale of the square tiles of one slide.
+
+    A tile covers a whole number of level-0 pixels, so that neighbors share no pixel and leave none
+    out: its side there is ``round(tile_px * target_mpp / mpp0)``. What the rounding makes of the
+    scale is `effective_mpp`, at most half a level-0 pixel a side away from `target_mpp`.
+
+    Attributes
+    ----------
+    tile_px : int
+        Side of a tile in its own frame.
+    target_mpp : float
+        µm/px wanted.
+    mpp0 : float
+        µm/px of level 0 of the slide.
+    overlap : float
+        Share of a side that a tile has in common with the next one, 0 to below 1.
+
+    Raises
+    ------
+    InputError
+        A number that makes no tile.
+
+    Examples
+    --------
+    >>> spec = TileSpec(tile_px=224, target_mpp=0.5, mpp0=0.2525)
+    >>> spec.side0, round(spec.effective_mpp, 6), spec.is_upsampling
+    (444, 0.500491, False)
+    >>> TileSpec(224, 0.5, 0.25, overlap=0.5).stride0
+    224
+    """
+
+    tile_px: int
+    target_mpp: float
+    mpp0: float
+    overlap: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_mpp(self.target_mpp, "target µm/px")
+        check_mpp(self.mpp0, "µm/px of the slide")
+        if self.tile_px < 1:
+            raise InputError(f"a tile cannot be {self.tile_px} px wide", "state 1 px or more")
+        if not 0 <= self.overlap < 1:
+            raise InputError(
+                f"tiles cannot overlap by a share of {self.overlap!r}",
+                "state a share of the side, from 0 to below 1",
+            )
+
+    @property
+    def side0(self) -> int:
+        """Side of a tile in level-0 pixels."""
+        return max(1, round(self.tile_px * self.target_mpp / self.mpp0))
+
+    @property
+    def stride0(self) -> int:
+        """Level-0 pixels from one tile of the grid to the next."""
+        return max(1, round(self.side0 * (1 - self.overlap)))
+
+    @property
+    def downsample(self) -> float:
+        """Level-0 pixels per pixel of the tile; below 1 a tile must grow."""
+        return self.side0 / self.tile_px
+
+    @property
+    def effective_mpp(self) -> float:
+        """µm/px that the pixels of a tile have, exactly."""
+        return self.side0 * self.mpp0 / self.tile_px
+
+    @property
+    def is_upsampling(self) -> bool:
+        """Whether a tile has more pixels than the slide has there."""
+        return self.side0 < self.tile_px
+
+    @property
+    def overlap_px(self) -> float:
+        """Overlap of neighbors in pixels of the tile."""
+        return (self.side0 - self.stride0) / self.downsample
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """Levels of a slide.
+
+    Attributes
+    ----------
+    sizes : tuple of (int, int)
+        Width and height of each level in its own pixels, level 0 first.
+
+    Raises
+    ------
+    InputError
+        A size below one pixel, or a level that is larger than level 0.
+
+    Notes
+    -----
+    The downsample of a level is the ratio of its sizes to those of level 0, for x and y apart:
+    5000 px in 312 are 16.03, and 6000 in 375 are 16, in one level.
+
+    Examples
+    --------
+    >>> pyramid = Pyramid(((6000, 5000), (1500, 1250), (375, 312)))
+    >>> pyramid.downsamples[1], pyramid.best_level(8.0), pyramid.best_level(0.5)
+    ((4.0, 4.0), 1, 0)
+    >>> pyramid.box(1, x0=402, y0=10, width0=448, height0=448)
+    Box(left=100.5, top=2.5, width=112.0, height=112.0)
+    """
+
+    sizes: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        if not self.sizes:
+            raise InputError("a slide without levels", "take it out, or copy it again")
+        width0, height0 = self.sizes[0]
+        for level, (width, height) in enumerate(self.sizes):
+            if not (1 <= width <= width0 and 1 <= height <= height0):
+                raise InputError(
+                    f"level {level} of a slide is {width} x {height} px and level 0 is "
+                    f"{width0} x {height0}",
+                    "take the slide out, or copy it again",
+                )
+
+    @property
+    def width0(self) -> int:
+        """Width in level-0 pixels."""
+        return self.sizes[0][0]
+
+    @property
+    def height0(self) -> int:
+        """Height in level-0 pixels."""
+        return self.sizes[0][1]
+
+    @property
+    def downsamples(self) -> tuple[tuple[float, float], ...]:
+        """Level-0 pixels per pixel of each level, in x and y."""
+        return tuple((self.width0 / width, self.height0 / height) for width, height in self.sizes)
+
+    def best_level(self, downsample: float) -> int:
+        """Index of the level with the fewest pixels that still has all that are wanted.
+
+        That is the largest downsample that is not above `downsample`; level 0 where there is none.
+        """
+        largest = [max(pair) for pair in self.downsamples]
+        enough = [i for i, has in enumerate(largest) if has <= downsample * (1 + LEVEL_TOLERANCE)]
+        return max(enough, key=lambda level: largest[level], default=0)
+
+    def holds(self, x0: int, y0: int, width0: int, height0: int) -> bool:
+        """Whether a rectangle of level 0 lies inside the slide."""
+        inside_x = x0 >= 0 and x0 + width0 <= self.width0
+        return inside_x and y0 >= 0 and y0 + height0 <= self.height0
+
+    def box(self, level: int, x0: float, y0: float, width0: float, height0: float) -> Box:
+        """Rectangle of level 0 in the pixels of a level; inside of it where it was inside of 0."""
+        across, down = self.downsamples[level]
+        return Box(x0 / across, y0 / down, width0 / across, height0 / down)
