@@ -55,55 +55,51 @@ def _soften(value: float, penalty: float) -> float:
     return value + penalty if value < -penalty else 0.0
 
 
+@compiled()
+def _solve_positive(matrix: Float, right: Float) -> None:
+    """Solve ``matrix @ x = right`` in place by Cholesky's decomposition of the lower triangle.
+
+    Where a column repeats earlier ones up to rounding, its x is 0.
+    """
+    size = len(right)
+    for m in range(size):
+        row = matrix[m]
+        for k in range(m):
+            row[k] = (row[k] - _dot(row[:k], matrix[k, :k])) / matrix[k, k]
+        rest = row[m] - _dot(row[:m], row[:m])
+        row[m] = np.sqrt(rest) if rest > 1e-13 * row[m] else 1e100
+        right[m] = (right[m] - _dot(row[:m], right[:m])) / row[m]
+    for m in range(size - 1, -1, -1):
+        right[m] /= matrix[m, m]
+        for k in range(m):
+            right[k] -= matrix[m, k] * right[m]
+
+
 @compiled(inline=True)
 def _sweep(
-    rows: Float,
-    weighted: Float,
-    curvature: Float,
-    active: Indices,
-    coef: Float,
-    fit: Float,
+    rows: Float, weighted: Float, curvature: Float, active: Indices, point: Float, fit: Float,
     penalty: float,
-) -> tuple[float, float]:
+) -> float:  # fmt: skip
     """Improve the intercept and each active coefficient once.
 
-    Returns the change of the intercept, and the largest curvature times squared change.
+    Returns the largest curvature times squared change.
     """
     weight, residual = fit[0], fit[1]
     total_weight = weight.sum()
     shift = _dot(weight, residual) / total_weight
     residual -= shift
+    point[-1] += shift
     largest = total_weight * shift * shift
     for a in range(len(active)):
-        j = active[a]
-        slope = _dot(weighted[a], residual) + curvature[a] * coef[j]
-        change = _soften(slope, penalty) / curvature[a] - coef[j]
+        slope = _dot(weighted[a], residual) + curvature[a] * point[a]
+        change = _soften(slope, penalty) / curvature[a] - point[a]
         if change != 0:
-            coef[j] += change
-            row = rows[j]
+            point[a] += change
+            row = rows[active[a]]
             for i in range(len(residual)):
                 residual[i] -= change * row[i]
             largest = max(largest, curvature[a] * change * change)
-    return shift, largest
-
-
-@compiled(inline=True)
-def _extrapolate(history: Float, steps: Float, shares: Float) -> None:
-    """Set the shares of the points of `history`, adding up to 1, whose mean moves least.
-
-    ``shares`` belong to all points but the first; the step to each is weighed with it.
-    """
-    n_points = len(steps)
-    steps[:] = history[1:] - history[:-1]
-    products, size = np.empty((n_points, n_points)), 0.0
-    for k in range(n_points):
-        for m in range(k + 1):
-            products[k, m] = products[m, k] = _dot(steps[k], steps[m])
-        size += products[k, k]
-    for k in range(n_points):
-        products[k, k] += 1e-10 * size + 1e-300
-    shares[:] = np.linalg.solve(products, np.ones(n_points))
-    shares /= shares.sum()
+    return float(largest)
 
 
 @compiled(inline=True)
@@ -111,101 +107,100 @@ def _quadratic(weight: Float, residual: Float, point: Float, penalty: float) -> 
     total = 0.0
     for i in range(len(residual)):
         total += weight[i] * residual[i] * residual[i] / 2
-    # The last number of a point is the intercept, which is free.
     for a in range(len(point) - 1):
         total += penalty * abs(point[a])
-    return total
+    return float(total)
+
+
+@compiled()
+def _extrapolate(history: Float, point: Float, fit: Float, penalty: float) -> None:
+    """Go to the mean of recent points that moves least, if the loss is lower there.
+
+    ``history`` holds points and the residuals that belong to them, side by side.
+    """
+    n_points, size, n_units = len(history) - 1, len(point), fit.shape[1]
+    products, shares, total = np.empty((n_points, n_points)), np.ones(n_points), 0.0
+    for k in range(n_points):
+        for m in range(k + 1):
+            products[k, m] = 0.0
+            for i in range(size):
+                step = history[k + 1, i] - history[k, i]
+                products[k, m] += step * (history[m + 1, i] - history[m, i])
+        total += products[k, k]
+    for k in range(n_points):
+        products[k, k] += 1e-10 * total + 1e-300
+    _solve_positive(products, shares)
+    mean, total = np.zeros(size + n_units), shares.sum()
+    for k in range(n_points):
+        for i in range(size + n_units):
+            mean[i] += shares[k] / total * history[k + 1, i]
+    now = _quadratic(fit[0], fit[1], point, penalty)
+    if _quadratic(fit[0], mean[size:], mean[:size], penalty) < now:
+        point[:] = mean[:size]
+        fit[1] = mean[size:]
 
 
 @compiled()
 def _jump(
-    rows: Float,
-    weighted: Float,
-    active: Indices,
-    coef: Float,
-    fit: Float,
-    penalty: float,
-) -> float:
-    """Go to the minimum for the present signs, or to the first coefficient that becomes zero.
-
-    Returns the change of the intercept.
-    """
+    rows: Float, weighted: Float, active: Indices, point: Float, fit: Float, penalty: float
+) -> None:
+    """Go to the minimum for the present signs, or to the first coefficient that becomes zero."""
     weight, residual = fit[0], fit[1]
-    chosen = np.flatnonzero(coef[active] != 0)
+    chosen = np.flatnonzero(point)
+    # The intercept comes last: a feature of ones, free of penalty.
+    chosen = chosen[chosen < len(active)]
     size = len(chosen) + 1
-    # The intercept comes last: a feature of ones.
-    matrix, right, change = np.empty((size, size)), np.empty(size), np.empty(size)
+    matrix, change = np.empty((size, size)), np.empty(size)
     for m in range(size - 1):
         row = weighted[chosen[m]]
         for k in range(m + 1):
-            matrix[m, k] = matrix[k, m] = _dot(row, rows[active[chosen[k]]])
-        matrix[size - 1, m] = matrix[m, size - 1] = row.sum()
-        right[m] = _dot(row, residual) - penalty * np.sign(coef[active[chosen[m]]])
+            matrix[m, k] = _dot(row, rows[active[chosen[k]]])
+        matrix[size - 1, m] = row.sum()
+        change[m] = _dot(row, residual) - penalty * np.sign(point[chosen[m]])
     matrix[size - 1, size - 1] = weight.sum()
-    right[size - 1] = _dot(weight, residual)
-    # Features that repeat one another leave the matrix singular; any of its solutions will do.
-    for m in range(size):
-        matrix[m, m] *= 1 + 1e-12
-    change[:] = np.linalg.solve(matrix, right)
+    change[size - 1] = _dot(weight, residual)
+    _solve_positive(matrix, change)
     length, first = 1.0, -1
     for m in range(size - 1):
-        reach = -coef[active[chosen[m]]] / change[m] if change[m] != 0 else np.inf
-        if 0 < reach < length:
-            length, first = reach, m
+        if point[chosen[m]] * change[m] < 0 and -point[chosen[m]] / change[m] < length:
+            length, first = -point[chosen[m]] / change[m], m
     for m in range(size - 1):
-        j = active[chosen[m]]
-        coef[j] = coef[j] + length * change[m] if m != first else 0.0
-        residual -= length * change[m] * rows[j]
+        a = chosen[m]
+        point[a] = point[a] + length * change[m] if m != first else 0.0
+        row = rows[active[a]]
+        for i in range(len(residual)):
+            residual[i] -= length * change[m] * row[i]
+    point[-1] += length * change[size - 1]
     residual -= length * change[size - 1]
-    return float(length * change[size - 1])
 
 
-@compiled(inline=True)
+@compiled()
 def _sweep_until_still(
-    rows: Float,
-    weighted: Float,
-    curvature: Float,
-    active: Indices,
-    coef: Float,
-    fit: Float,
+    rows: Float, weighted: Float, curvature: Float, active: Indices, point: Float, fit: Float,
     limits: tuple[float, float],
-) -> tuple[float, bool]:
-    """Solve the quadratic problem over the active features; `fit` holds weights and residuals.
+) -> bool:  # fmt: skip
+    """Solve the quadratic problem over the active features; return whether all came to rest.
 
-    Returns the change of the intercept, and whether all came to rest. After some sweeps their
-    trend is followed, if that lowers the loss (Bertrand and Massias 2021, "Anderson acceleration of
-    coordinate descent", PMLR 130:1288-1296); after many, the normal equations are solved.
+    ``point`` holds their coefficients and the intercept, ``fit`` weights and residuals. After some
+    sweeps their trend is followed (Bertrand and Massias 2021, "Anderson acceleration of coordinate
+    descent", PMLR 130:1288-1296); after many, the normal equations are solved.
     """
     penalty, threshold = limits
-    weight, residual = fit[0], fit[1]
-    n_active, n_units = len(active), len(residual)
-    # Points of recent sweeps: coefficients and intercept, and the residuals that belong to them.
-    history = np.empty((_MEMORY + 1, n_active + 1))
-    residuals = np.empty((_MEMORY + 1, n_units))
-    steps, shares = np.empty((_MEMORY, n_active + 1)), np.empty(_MEMORY)
-    intercept, n_kept = 0.0, 0
+    size, n_kept = len(point), 0
+    history = np.empty((_MEMORY + 1, size + fit.shape[1]))
     for n_sweeps in range(1, _MOST_SWEEPS + 1):
-        shift, largest = _sweep(rows, weighted, curvature, active, coef, fit, penalty)
-        intercept += shift
-        if largest < threshold:
-            return intercept, True
+        if _sweep(rows, weighted, curvature, active, point, fit, penalty) < threshold:
+            return True
         if n_sweeps % _PATIENCE == 0:
-            intercept += _jump(rows, weighted, active, coef, fit, penalty)
+            _jump(rows, weighted, active, point, fit, penalty)
             n_kept = 0
             continue
-        history[n_kept, :n_active], history[n_kept, n_active] = coef[active], intercept
-        residuals[n_kept] = residual
+        history[n_kept, :size], history[n_kept, size:] = point, fit[1]
         n_kept += 1
-        if n_kept <= _MEMORY:
-            continue
-        n_kept = 0
-        _extrapolate(history, steps, shares)
-        point, rest = shares @ history[1:], shares @ residuals[1:]
-        now = _quadratic(weight, residual, history[_MEMORY], penalty)
-        if _quadratic(weight, rest, point, penalty) < now:
-            coef[active] = point[:n_active]
-            intercept, residual[:] = point[n_active], rest
-    return intercept, False
+        if n_kept > _MEMORY:
+            _extrapolate(history, point, fit, penalty)
+            n_kept = 0
+    return False
 
 
 @compiled(inline=True)
@@ -235,56 +230,53 @@ def _mean_loss(y: Float, scores: Float, loss: int) -> float:
     return total / len(y)
 
 
+@compiled(inline=True)
+def _objective(units: Float, point: Float, penalty: float, loss: int) -> float:
+    total = _mean_loss(units[0], units[1], loss)
+    for a in range(len(point) - 1):
+        total += penalty * abs(point[a])
+    return total
+
+
 @compiled()
 def _fit_active(
-    rows: Float,
-    units: Float,
-    active: Indices,
-    coef: Float,
-    buffer: Float,
-    limits: tuple[float, float],
-    loss: int,
-) -> tuple[float, bool]:
-    """Minimize over the active features from `coef`; `units` holds targets and scores.
+    rows: Float, units: Float, active: Indices, point: Float, buffer: Float,
+    limits: tuple[float, float], loss: int,
+) -> bool:  # fmt: skip
+    """Minimize over the active features from `point`; return whether all came to rest.
 
-    Returns the change of the intercept, and whether all came to rest.
+    ``point`` holds their coefficients and the intercept, ``units`` targets and scores.
     """
-    y, scores = units[0], units[1]
-    n_units = len(y)
-    fit, curvature = np.empty((2, n_units)), np.empty(len(active))
-    weight, residual = fit[0], fit[1]
-    intercept = 0.0
-    penalty, threshold = limits
-    objective = _mean_loss(y, scores, loss) + penalty * np.abs(coef[active]).sum()
+    scores, n_units = units[1], units.shape[1]
+    fit, curvature = np.empty((2, n_units)), np.empty(len(point))
+    objective = _objective(units, point, limits[0], loss)
     for _ in range(_MOST_APPROXIMATIONS):
-        _approximate(y, scores, weight, residual, loss)
+        _approximate(units[0], scores, fit[0], fit[1], loss)
+        curvature[-1] = fit[0].sum()
         for a in range(len(active)):
             row = rows[active[a]]
             for i in range(n_units):
-                buffer[a, i] = weight[i] * row[i]
+                buffer[a, i] = fit[0, i] * row[i]
             curvature[a] = _dot(buffer[a], row)
-        before, start = coef[active], residual.copy()
-        shift, still = _sweep_until_still(rows, buffer, curvature, active, coef, fit, limits)
-        step = start - residual
+        before, start = point.copy(), fit[1].copy()
+        still = _sweep_until_still(rows, buffer, curvature, active, point, fit, limits)
+        target, step = point.copy(), start - fit[1]
         scores += step
         if loss == SQUARED:
-            return intercept + shift, still
+            return still
         # The quadratic can promise too much where probabilities are near 0 or 1.
-        reached = _mean_loss(y, scores, loss) + penalty * np.abs(coef[active]).sum()
-        length, target = 1.0, coef[active]
+        reached, length = _objective(units, point, limits[0], loss), 1.0
         while reached > objective + 1e-12 * abs(objective) and length > 1e-6:
             length /= 2
             scores -= length * step
-            coef[active] = before + length * (target - before)
-            reached = _mean_loss(y, scores, loss) + penalty * np.abs(coef[active]).sum()
-        objective = reached
-        intercept += length * shift
-        largest = weight.sum() * (length * shift) ** 2
-        for a in range(len(active)):
-            largest = max(largest, curvature[a] * (coef[active[a]] - before[a]) ** 2)
-        if still and largest < threshold:
-            return intercept, True
-    return intercept, False
+            point[:] = before + length * (target - before)
+            reached = _objective(units, point, limits[0], loss)
+        objective, largest = reached, 0.0
+        for a in range(len(point)):
+            largest = max(largest, curvature[a] * (point[a] - before[a]) ** 2)
+        if still and largest < limits[1]:
+            return True
+    return False
 
 
 @compiled(inline=True)
@@ -377,8 +369,14 @@ def follow_path(
         limits = (penalty, tolerance * null_loss)
         while True:
             active = np.flatnonzero(is_active)
-            shift, still = _fit_active(rows, units, active, coef, buffer, limits, loss)
-            intercept += shift
+            point = np.empty(len(active) + 1)
+            for a in range(len(active)):
+                point[a] = coef[active[a]]
+            point[-1] = intercept
+            still = _fit_active(rows, units, active, point, buffer, limits, loss)
+            intercept = point[-1]
+            for a in range(len(active)):
+                coef[active[a]] = point[a]
             if not still:
                 return coefs[:k], intercepts[:k], explained[:k], False
             _errors(y, scores, errors, loss)
