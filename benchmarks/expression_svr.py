@@ -4,7 +4,7 @@ Usage: ``python benchmarks/expression_svr.py [--genes 907] [--folds 2] [--single
 
 344 patients, 2,048 features like those of a network, five folds. Ours predicts all genes of some
 folds, on one thread and on two; the others predict `--single` genes of one fold, one machine a
-gene, as is usual. All standardize by the training fold, scikit-learn outside of its time. Printed are
+gene, as is usual. All standardize by the training fold, scikit-learn outside of its time. Printed:
 milliseconds for each gene and fold, ratios, the largest distance of predictions in standard
 deviations of the gene, and the time of the paper's experiment: 907 genes, 5 folds, 50 repeats, 2
 extractors.
