@@ -49,7 +49,7 @@ SPECIAL = {
     "points": st.just(("gap",)),
 }
 # One of several ways to say where features come from is needed.
-NEEDED = {"Embed": {"network": Path("network")}}
+NEEDED = {"Embed": {"patches": Path("patches"), "network": Path("network")}}
 
 
 def values_of(hint: Any) -> st.SearchStrategy[Any]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from histograft.core.errors import ArtefactError
+from histograft.core.errors import ArtefactError, InUseError
 from histograft.core.files import PARTIAL_PREFIX, FileRecord, write_bytes, write_once
 from histograft.core.identity import Identity
 from histograft.core.layout import MANIFEST, UNFINISHED, WORK_FOLDER, list_files, remove_partials
@@ -104,9 +104,9 @@ def refusal(what: str, theirs: Mapping[str, Any], identity: Identity) -> Artefac
     )
 
 
-def in_use(path: Path) -> ArtefactError:
+def in_use(path: Path) -> InUseError:
     """Say that another process is at work in a folder."""
-    return ArtefactError(
+    return InUseError(
         f"another process is writing {path}", "wait for it to end, or choose another --out"
     )
 

@@ -51,3 +51,7 @@ class ImageError(InputError):
 
 class ArtefactError(HistograftError):
     """A folder is not the artefact it should be, or not in the state it should be."""
+
+
+class InUseError(ArtefactError):
+    """Another process is at work in the folder."""

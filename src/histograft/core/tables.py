@@ -335,6 +335,23 @@ DROPS = TableSpec(
     ),
 )
 
+SLIDE_INDEX = TableSpec(
+    "slide index",
+    (
+        Column("slide_id", "text", "name of the slide, and of its folder below slides/"),
+        Column("patient_id", "text", "patient of the slide", nullable=True),
+        Column("status", "text", "done, no tissue, or failed (which has no folder)"),
+        Column("reason", "text", "why it failed, or what to look at", nullable=True),
+        Column("n_tiles", "integer", "tiles with features"),
+        Column("n_unreadable", "integer", "tiles that could not be read; they have none"),
+        Column("tissue_mm2", "number", "area of the tissue, mm²", nullable=True),
+        Column("mpp", "number", "µm/px of level 0", nullable=True),
+        Column("mpp_source", "text", "where that is from", nullable=True),
+        Column("mpp_effective", "number", "µm/px of the tiles", nullable=True),
+    ),
+    key=("slide_id",),
+)
+
 PREDICTIONS = TableSpec(
     "predictions",
     (

@@ -61,7 +61,7 @@ def cross_validate(config: Predict, data: FeatureSet, draft: Draft, reporter: Re
         "shared": shared,
         "rows": "test" if len(index) < len(data.index) else "all",
     }
-    return write_predictions(draft, tables, facts)
+    return write_predictions(config, draft, tables, facts)
 
 
 def _with_copies_joined(index: pd.DataFrame, name: str, reporter: Reporter) -> dict[str, int]:

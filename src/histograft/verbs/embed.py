@@ -1,19 +1,18 @@
-"""Compute features of patches: with a network, or as shortcut baselines without one."""
+"""Compute features: of slides or patches with a network, of patches also without one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from histograft.core.artefact import Artefact, Draft, Identity, make_once, open_artefact
+from histograft.core.artefact import Artefact, Identity, open_artefact
 from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
-from histograft.core.files import written_atomically
+from histograft.core.executor import available_cores
 from histograft.core.reporter import SILENT, Reporter
 from histograft.core.seeds import child_seed
-from histograft.core.tables import FEATURE_INDEX
-from histograft.core.units import SCANNER_TOLERANCE
+from histograft.core.units import SCANNER_TOLERANCE, check_mpp
 from histograft.verbs.extractors import (
     Extractor,
     KnownNetwork,
@@ -23,38 +22,38 @@ from histograft.verbs.extractors import (
     RandomLayer,
     ShortcutExtractor,
 )
-from histograft.verbs.feature_files import INDEX, write_features
-from histograft.verbs.networks import (
-    TUNED_ON,
-    find_start,
-    group_key,
-    load_network,
-    network_name,
-    tuned_on,
-)
-from histograft.verbs.patch_images import images_of, load_patches
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    from histograft.learning.network import Network
+from histograft.verbs.networks import TUNED_ON, find_start, load_network, network_name, tuned_on
+from histograft.verbs.one_slide import SlideRules, StainMode
+from histograft.verbs.patch_embedding import embed_patches
+from histograft.verbs.slide_embedding import embed_slides
+from histograft.verbs.slide_plan import TileRules
+from histograft.verbs.slides import read_slides
 
 VERSION = 2
-BLOCK = 1024  # patches after which a killed run resumes
+# Settings that mean nothing for patches, which have been cut already.
+SLIDE_SETTINGS = (
+    "target_mpp", "tile_px", "overlap", "least_tissue", "stain", "upsample",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Embed:
-    """Compute features of all patches of a patches artefact.
+    """Compute features of whole slides, or of all patches of a patches artefact.
+
+    For slides: finds tissue, cuts tiles at an exact µm/px, normalizes their stain if asked to, and
+    writes one file a slide in TRIDENT's schema below OUT/slides. A slide that cannot be used is
+    named at the end, and the others are finished. Run it again to go on where it was interrupted;
+    several machines may work on one list and one OUT at once. Look first: `histograft doctor`.
 
     Attributes
     ----------
+    slides : Path
+        Table of slides (columns slide_id, file, and if known patient_id, mpp, annotations), or a
+        folder of slides.
     patches : Path
-        A patches artefact.
+        A patches artefact, instead of slides.
     out : Path
-        Folder of the features artefact; new, empty, or of the same unfinished run.
+        Folder of the features; new, empty, or of the same unfinished run.
     network : Path
         A network artefact. Instead of it: --arch and --weights, or --shortcuts.
     arch : str
@@ -80,15 +79,34 @@ class Embed:
         Size of the untrained layer of the point "random".
     seed : int
         Seed of that layer, and of --weights random.
+    target_mpp : float
+        Slides: µm/px of the tiles.
+    tile_px : int
+        Slides: side of a tile in pixels.
+    overlap : float
+        Slides: share of the side that neighboring tiles have in common, 0 up to below 1.
+    least_tissue : float
+        Slides: least share of a tile that must be tissue, 0-1.
+    stain : str
+        Slides: none, macenko-slide (one matrix a slide, from its tissue), or macenko-tile.
+    stain_reference : Path
+        Slides: JSON of the stains that tiles are given; torchstain's constants by default.
+    upsample : str
+        Slides: whether a slide with fewer pixels than the tiles may be enlarged.
     batch_size : int
-        Patches per forward pass.
+        Patches or tiles per forward pass.
     precision : str
         Arithmetic, as Lightning Fabric names it.
     device : str
         auto, cpu or cuda.
+    workers : int
+        Slides: threads that read tiles; all cores by default.
+    keep_going : bool
+        Slides: finish without those that failed; without it they are an error at the end.
     """
 
-    patches: Annotated[Path, Role.INPUT]
+    slides: Annotated[Path | None, Role.INPUT] = field(default=None, kw_only=False)
+    patches: Annotated[Path | None, Role.INPUT] = None
     out: Annotated[Path, Role.OUTPUT]
     network: Annotated[Path | None, Role.INPUT] = None
     arch: str | None = None
@@ -101,11 +119,34 @@ class Embed:
     name: str | None = None
     random_size: int = 2048
     seed: int = 0
+    target_mpp: float = 0.5
+    tile_px: int = 224
+    overlap: float = 0.0
+    least_tissue: float = 0.5
+    stain: StainMode = "none"
+    stain_reference: Annotated[Path | None, Role.INPUT] = None
+    upsample: Literal["error", "allow"] = "error"
     batch_size: Annotated[int, Role.EXECUTION] = 64
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     device: Annotated[Literal["auto", "cpu", "cuda"], Role.EXECUTION] = "auto"
+    workers: Annotated[int | None, Role.EXECUTION] = None
+    keep_going: Annotated[bool, Role.EXECUTION] = False
 
     def __post_init__(self) -> None:
+        if (self.slides is None) == (self.patches is None):
+            raise InputError(
+                "slides or patches are needed, not both",
+                "give a table of slides, or --patches with a patches artefact",
+            )
+        if self.slides is not None and self.shortcuts:
+            raise InputError("--shortcuts are for patches", "give --network or --weights")
+        check_mpp(self.target_mpp, "--target-mpp")
+        require_at_least(self.tile_px, 8, "tile_px")
+        require_at_least(self.workers or 0, 0, "workers")
+        if not 0 <= self.overlap < 1:
+            raise InputError(f"--overlap is {self.overlap}", "give 0 up to below 1")
+        if not 0 <= self.least_tissue <= 1:
+            raise InputError(f"--least-tissue is {self.least_tissue}", "give 0 up to 1")
         require_at_least(self.batch_size, 1, "batch_size")
         require_at_least(self.random_size, 1, "random_size")
         require_at_least(self.seed, 0, "seed")
@@ -125,7 +166,11 @@ class Embed:
             )
 
 
-PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "recommended": {}}
+PRESETS: dict[str, dict[str, Any]] = {
+    # 0.25 µm/px and Macenko tile by tile, as Li 2022; 40x slides only, others would be enlarged.
+    "paper": {"target_mpp": 0.25, "stain": "macenko-tile"},
+    "recommended": {"target_mpp": 0.5, "stain": "macenko-slide"},
+}
 
 
 def embed(config: Embed, reporter: Reporter = SILENT) -> Artefact:
@@ -141,7 +186,8 @@ def embed(config: Embed, reporter: Reporter = SILENT) -> Artefact:
     Returns
     -------
     Artefact
-        Of kind ``features``: one ``MODEL.h5`` for each point, and ``index.parquet``.
+        Of kind ``features``. Of patches: one ``MODEL.h5`` for each point, and ``index.parquet``.
+        Of slides: the list of slides at ``OUT/index``; features are at ``OUT/slides``.
 
     Raises
     ------
@@ -150,34 +196,60 @@ def embed(config: Embed, reporter: Reporter = SILENT) -> Artefact:
     ArtefactError
         The folder is taken, or cannot be written, or features are not finite.
     """
-    patches = open_artefact(config.patches, "patches")
     if not config.points:
         config = replace(config, points=("gap",) if config.weights else ("dense",))
-    extractor = (
-        ShortcutExtractor() if config.shortcuts else _network_extractor(config, patches, reporter)
-    )
+    return _of_slides(config, reporter) if config.slides else _of_patches(config, reporter)
+
+
+def _of_patches(config: Embed, reporter: Reporter) -> Artefact:
+    patches = open_artefact(Path(str(config.patches)), "patches")
+    extractor: Extractor
+    if config.shortcuts:
+        extractor = ShortcutExtractor()
+    else:
+        extractor = _network_extractor(config, reporter)
+        scale = patches.manifest["config"]["target_mpp"]
+        if scale != "keep":
+            _tell_scales(extractor.mpp, float(scale), reporter)
     settings = fields_with_role(config, Role.SETTING)
-    settings.pop("seed")
+    for name in ("seed", *SLIDE_SETTINGS):
+        settings.pop(name)
     settings |= {"models": extractor.models} | extractor.resolved
     inputs = (patches.as_input("patches"), extractor.record)
     identity = Identity("features", "embed", VERSION, settings, inputs, config.seed)
-
-    def work(draft: Draft) -> Artefact:
-        table = load_patches(patches)
-        _compute_blocks(extractor, patches, table, draft, reporter)
-        sizes = _write_models(extractor, patches, table, draft)
-        index = _index(table, extractor.seen)
-        with draft.writing(INDEX) as path:
-            index.to_parquet(path, index=False)
-        facts = {name: patches.facts[name] for name in ("dataset", "classes", "task")}
-        facts |= {"models": extractor.models, "sizes": sizes}
-        facts |= {"n_patches": len(table), "n_seen": int(index["seen"].sum())}
-        return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
-
-    return make_once(config.out, identity, work, reporter)
+    execution = fields_with_role(config, Role.EXECUTION)
+    return embed_patches(patches, extractor, config.out, identity, execution, reporter)
 
 
-def _network_extractor(config: Embed, patches: Artefact, reporter: Reporter) -> NetworkExtractor:
+def _of_slides(config: Embed, reporter: Reporter) -> Artefact:
+    from histograft.imaging.stain import TORCHSTAIN, StainReference
+
+    entries = read_slides(Path(str(config.slides)))
+    extractor = _network_extractor(config, reporter)
+    _tell_scales(extractor.mpp, config.target_mpp, reporter)
+    reference = TORCHSTAIN
+    if config.stain_reference is not None:
+        reference = StainReference.from_json(_read(config.stain_reference))
+    tiles = TileRules(
+        config.target_mpp, config.tile_px, config.overlap, config.least_tissue, config.upsample
+    )
+    threads = available_cores() if config.workers is None else max(1, config.workers)
+    names = ("precision", "random_size", "seed")
+    of_pass = {name: getattr(config, name) for name in names}
+    rules = SlideRules(tiles, config.stain, reference, of_pass, threads)
+    return embed_slides(
+        entries, rules, extractor, config.out, reporter, keep_going=config.keep_going
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error})", "correct its path") from error
+
+
+def _network_extractor(config: Embed, reporter: Reporter) -> NetworkExtractor:
     if config.network is not None:
         artefact = open_artefact(config.network, "network")
         seen = tuned_on(artefact) if TUNED_ON in artefact.files else set()
@@ -187,19 +259,17 @@ def _network_extractor(config: Embed, patches: Artefact, reporter: Reporter) -> 
         known = _untuned(config, reporter)
         usual = "imgnet" if config.weights == "imagenet" else str(known.resolved["arch"])
         prefix = config.name or usual
-    _tell_scales(known.network, patches, reporter)
     layer = RandomLayer(config.random_size, child_seed(config.seed, "random projection"))
     settings = PassSettings(config.device, config.batch_size, config.precision)
     return NetworkExtractor(known, prefix, config.points, layer, settings)
 
 
-def _tell_scales(network: Network, patches: Artefact, reporter: Reporter) -> None:
+def _tell_scales(tuned: float | None, seen: float, reporter: Reporter) -> None:
     """Warn where a network sees tissue at another scale than it was tuned at."""
-    tuned, seen = network.spec.mpp, patches.manifest["config"]["target_mpp"]
-    if tuned is not None and seen != "keep" and abs(tuned / float(seen) - 1) > SCANNER_TOLERANCE:
+    if tuned is not None and abs(tuned / seen - 1) > SCANNER_TOLERANCE:
         reporter.warn(
-            f"the network was tuned at {tuned:g} µm/px and now sees patches of {float(seen):g} "
-            "µm/px; standardize both to one scale unless this is meant"
+            f"the network was tuned at {tuned:g} µm/px and now sees {seen:g} µm/px; bring both to "
+            "one scale unless this is meant"
         )
 
 
@@ -229,87 +299,3 @@ def _untuned(config: Embed, reporter: Reporter) -> KnownNetwork:
     resolved |= {"mean": list(spec.mean), "std": list(spec.std)}
     network = build_network(spec, "random" if opened is None else opened, seed=config.seed)
     return KnownNetwork(network.eval(), start.record, resolved=resolved)
-
-
-def _compute_blocks(
-    extractor: Extractor, patches: Artefact, table: pd.DataFrame, draft: Draft, reporter: Reporter
-) -> None:
-    """Write the features of each block of patches into the work folder, where they are not yet."""
-    import numpy as np
-
-    with reporter.task(f"{patches.facts['dataset']}: features", len(table)) as task:
-        for start in range(0, len(table), BLOCK):
-            block = _block(draft, start)
-            rows = table.iloc[start : start + BLOCK]
-            if block.is_file():
-                task.advance(len(rows))
-                continue
-            parts: dict[str, list[Any]] = {model: [] for model in extractor.models}
-            for part in extractor.features(images_of(patches, rows), rows):
-                for model, values in part.items():
-                    parts[model].append(values)
-                task.advance(len(next(iter(part.values()))))
-            with written_atomically(block) as path:
-                arrays: Any = {model: np.concatenate(v) for model, v in parts.items()}
-                np.savez(path, **arrays)
-
-
-def _write_models(
-    extractor: Extractor, patches: Artefact, table: pd.DataFrame, draft: Draft
-) -> dict[str, int]:
-    """Write one feature file for each model; return the length of its features."""
-    side = int(images_of(patches, table.head(1)).image(0).shape[0])
-    attributes = dict(extractor.attributes) | {
-        "name": patches.facts["dataset"],
-        "patch_size": side,
-        "overlap_px": round(side * patches.manifest["config"]["overlap"]),
-        "patches": patches.id,
-    }
-    sizes = {}
-    for model in extractor.models:
-        features = _joined(draft, model, len(table))
-        _refuse_not_finite(features, model)
-        sizes[model] = int(features.shape[1])
-        with draft.writing(f"{model}.h5") as path:
-            write_features(path, features, table, attributes | {"encoder": model})
-    return sizes
-
-
-def _block(draft: Draft, start: int) -> Path:
-    return draft.work / f"block-{start:09d}.npz"
-
-
-def _joined(draft: Draft, model: str, n_rows: int) -> NDArray[np.float32]:
-    import numpy as np
-
-    parts = []
-    for start in range(0, n_rows, BLOCK):
-        with np.load(_block(draft, start)) as block:
-            parts.append(block[model].astype(np.float32))
-    return np.concatenate(parts)
-
-
-def _refuse_not_finite(features: NDArray[np.float32], model: str) -> None:
-    import numpy as np
-
-    broken = ~np.isfinite(features).all(axis=1)
-    if broken.any():
-        raise InputError(
-            f"{model}: {int(broken.sum())} of {len(features)} patches give NaN or infinity "
-            f"(first: row {int(broken.argmax())})",
-            "check the weights, or use --precision 32-true",
-        )
-
-
-def _index(table: pd.DataFrame, seen: set[tuple[str, str]]) -> pd.DataFrame:
-    """Say which patch each row is, and whether the network was tuned on it or on its group."""
-    index = table[[c.name for c in FEATURE_INDEX.columns if c.name != "seen"]].copy()
-    image = [("image", value) in seen for value in table["source_sha256"]]
-    group = [
-        source != "image" and ("group", group_key(dataset, name)) in seen
-        for dataset, name, source in zip(
-            table["dataset"], table["group"], table["group_source"], strict=True
-        )
-    ]
-    index["seen"] = [a or b for a, b in zip(image, group, strict=True)]
-    return index

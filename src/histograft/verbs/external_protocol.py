@@ -73,7 +73,7 @@ def evaluate_externally(
         "shared": shared,
         "rows": "test" if len(index) < len(test.index) else "all",
     }
-    return write_predictions(draft, tables, facts)
+    return write_predictions(config, draft, tables, facts)
 
 
 def _refuse_what_the_fit_lacks(

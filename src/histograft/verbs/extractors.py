@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -135,16 +135,22 @@ class NetworkExtractor:
         self, images: PatchImages, rows: pd.DataFrame
     ) -> Iterator[dict[str, NDArray[np.float32]]]:
         """Yield the features of the next batch for each model."""
+        del rows
+        return self.features_of(images.image(index) for index in range(len(images)))
+
+    def features_of(
+        self, pictures: Iterable[NDArray[np.uint8]]
+    ) -> Iterator[dict[str, NDArray[np.float32]]]:
+        """Yield the features of the next batch of pictures, uint8 (H, W, 3), for each model."""
         from histograft.learning.embed import embed, project, random_projection_head
 
-        del rows
         wanted: dict[NetworkPoint, None] = dict.fromkeys(
             "gap" if p == "random" else p for p in self._points
         )
         head = random_projection_head(self._network.gap_size, self._layer.size, self._layer.seed)
         for part in embed(
             self._network,
-            (images.image(index) for index in range(len(images))),
+            pictures,
             tuple(wanted),
             device=self._settings.device,
             batch_size=self._settings.batch_size,
@@ -154,6 +160,19 @@ class NetworkExtractor:
                 model: project(head, part["gap"]) if point == "random" else part[point]
                 for model, point in zip(self.models, self._points, strict=True)
             }
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of features of each model."""
+        return {
+            model: self._layer.size if point == "random" else self._network.feature_size(point)
+            for model, point in zip(self.models, self._points, strict=True)
+        }
+
+    @property
+    def mpp(self) -> float | None:
+        """µm/px that the network was tuned at, where it is known."""
+        return self._network.spec.mpp
 
 
 class ShortcutExtractor:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from histograft.core.artefact import Artefact, Draft
+from histograft.core.configuration import Role, fields_with_role
 from histograft.core.errors import InputError
 from histograft.core.tables import PREDICTIONS
 from histograft.verbs.feature_sets import FeatureSet
@@ -48,7 +49,9 @@ def prediction_facts(
     }
 
 
-def write_predictions(draft: Draft, tables: list[pd.DataFrame], facts: dict[str, Any]) -> Artefact:
+def write_predictions(
+    config: Predict, draft: Draft, tables: list[pd.DataFrame], facts: dict[str, Any]
+) -> Artefact:
     """Write the tables of all models and finish the artefact."""
     import pandas as pd
 
@@ -58,7 +61,7 @@ def write_predictions(draft: Draft, tables: list[pd.DataFrame], facts: dict[str,
     table = table.astype({name: numbers.get(name, "category") for name in table.columns})
     with draft.writing(TABLE) as path:
         table.to_parquet(path, index=False)
-    return draft.finish(facts)
+    return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
 
 
 def refuse_multilabel(index: pd.DataFrame) -> None:
