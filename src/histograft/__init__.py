@@ -22,6 +22,7 @@ _VERBS = {
     "predict": "Predict",
     "compare": "Compare",
     "draw": "Draw",
+    "doctor": "Doctor",
 }
 _HOMES = {verb: f"histograft.verbs.{verb}" for verb in _VERBS}
 _HOMES |= {configuration: f"histograft.verbs.{verb}" for verb, configuration in _VERBS.items()}

@@ -17,6 +17,7 @@ from histograft.cli.terminal import STDERR, STDOUT, TerminalReporter, print_erro
 from histograft.core.errors import HistograftError
 from histograft.recipes import demo, ftx
 from histograft.verbs import compare, draw, embed, predict, standardize, train
+from histograft.verbs.doctor import Doctor
 
 FAILED = 1
 NOT_UNDERSTOOD = 2
@@ -113,6 +114,17 @@ def _below(folder: Path, top: Path) -> str:
 
 def _state(n_findings: int) -> str:
     return "whole" if n_findings == 0 else f"{n_findings} finding(s)"
+
+
+@app.command
+def doctor(config: Annotated[Doctor, Parameter(name="*")]) -> int:
+    """Open every slide before a run and print one table of what will happen to it.
+
+    Nothing is written. Exit code 1 where a slide cannot be used.
+    """
+    from histograft.cli.doctor import print_diagnoses
+
+    return print_diagnoses(config)
 
 
 @app.command

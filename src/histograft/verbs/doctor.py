@@ -1,0 +1,182 @@
+"""A look at every slide before a run: can it be read, at which scale, and what will it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Literal
+
+from histograft.core.configuration import require_at_least
+from histograft.core.errors import InputError
+from histograft.core.reporter import SILENT, Reporter
+from histograft.core.units import check_mpp
+from histograft.verbs.slide_plan import SlidePlan, TileRules, plan_slide
+from histograft.verbs.slides import SlideEntry, read_slides
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SAMPLE = 48  # tiles that are read to see how fast that is
+BYTES_A_NUMBER = 4  # float32
+FEW_TILES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """Open every slide before a run and say what will happen to it. Nothing is written.
+
+    Attributes
+    ----------
+    slides : Path
+        Table of slides (columns slide_id, file, and if known patient_id, mpp, annotations), or a
+        folder of slides.
+    target_mpp : float
+        µm/px of the tiles.
+    tile_px : int
+        Side of a tile in pixels.
+    overlap : float
+        Share of the side that neighboring tiles have in common, 0 up to below 1.
+    least_tissue : float
+        Least share of a tile that must be tissue, 0-1.
+    upsample : str
+        Whether a slide with fewer pixels than the tiles may be enlarged.
+    n_features : int
+        Features of a tile, for the size on disk: 2048 for FTX, 1280 for mobilenetv2_100.
+    tiles_per_second : float
+        What your network does, for the time; `histograft embed` prints it.
+    """
+
+    slides: Path = field(kw_only=False)
+    target_mpp: float = 0.5
+    tile_px: int = 224
+    overlap: float = 0.0
+    least_tissue: float = 0.5
+    upsample: Literal["error", "allow"] = "error"
+    n_features: int = 2048
+    tiles_per_second: float = 25.0
+
+    def __post_init__(self) -> None:
+        check_mpp(self.target_mpp, "--target-mpp")
+        require_at_least(self.tile_px, 8, "tile_px")
+        require_at_least(self.n_features, 1, "n_features")
+        if not self.tiles_per_second > 0:
+            raise InputError(f"--tiles-per-second is {self.tiles_per_second}", "give more than 0")
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found of one slide.
+
+    Attributes
+    ----------
+    slide_id : str
+        Name of the slide.
+    plan : SlidePlan or None
+        What there is to tile; None where the slide cannot be used.
+    read_seconds : float
+        Time to read all its tiles in one thread, from a sample of them.
+    problems : tuple of str
+        Why it cannot be used.
+    remarks : tuple of str
+        What a person should look at.
+    """
+
+    slide_id: str
+    plan: SlidePlan | None
+    read_seconds: float
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def n_tiles(self) -> int:
+        """Tiles to come."""
+        return 0 if self.plan is None else len(self.plan.coords)
+
+
+def doctor(config: Doctor, reporter: Reporter = SILENT) -> list[Diagnosis]:
+    """Open every slide, find its tissue, count its tiles and read some of them.
+
+    Parameters
+    ----------
+    config : Doctor
+        Which slides, and how they will be tiled.
+    reporter : Reporter
+        Whom to tell.
+
+    Returns
+    -------
+    list of Diagnosis
+        One for each slide, in order; a slide that cannot be used has problems.
+
+    Raises
+    ------
+    InputError
+        The table of slides cannot be used.
+    """
+    entries = read_slides(config.slides)
+    rules = TileRules(
+        config.target_mpp, config.tile_px, config.overlap, config.least_tissue, config.upsample
+    )
+    found = []
+    with reporter.task("slides", len(entries)) as task:
+        for entry in entries:
+            found.append(_examine(entry, rules))
+            task.advance(1, entry.slide_id)
+    return found
+
+
+def _examine(entry: SlideEntry, rules: TileRules) -> Diagnosis:
+    try:
+        plan = plan_slide(entry, rules)
+        seconds, unreadable = _sample(entry, plan, rules)
+    except InputError as error:
+        return Diagnosis(entry.slide_id, None, 0.0, (str(error),), ())
+    return Diagnosis(entry.slide_id, plan, seconds, (), _remarks(entry, plan, unreadable))
+
+
+def disk_bytes(diagnoses: Sequence[Diagnosis], n_features: int) -> int:
+    """Size of the features of all slides."""
+    return sum(d.n_tiles for d in diagnoses) * n_features * BYTES_A_NUMBER
+
+
+def _sample(entry: SlideEntry, plan: SlidePlan, rules: TileRules) -> tuple[float, float]:
+    """Seconds to read all tiles, and share that cannot be read, from a run of neighbors."""
+    from histograft.imaging.slide import open_slide
+    from histograft.imaging.slide_tiles import TileStatus, read_tiles
+
+    if not len(plan.coords):
+        return 0.0, 0.0
+    first = max(0, len(plan.coords) // 2 - SAMPLE // 2)
+    chosen: NDArray[np.int64] = plan.coords[first : first + SAMPLE]
+    with open_slide(entry.path, mpp=entry.mpp) as slide:
+        start = perf_counter()
+        _, status = read_tiles(slide, chosen, plan.spec, upsample=rules.upsample)
+        seconds = perf_counter() - start
+    unreadable = float((status == TileStatus.UNREADABLE).mean())
+    return seconds * len(plan.coords) / len(chosen), unreadable
+
+
+def _remarks(entry: SlideEntry, plan: SlidePlan, unreadable: float) -> tuple[str, ...]:
+    remarks = list(plan.notes)
+    if unreadable:
+        remarks.append(f"{unreadable:.0%} of {SAMPLE} tiles that were tried cannot be read")
+    if plan.spec.is_upsampling:
+        remarks.append(f"enlarged: it has {plan.mpp0:g} µm/px")
+    if 0 < len(plan.coords) < FEW_TILES:
+        remarks.append(f"only {len(plan.coords)} tile(s)")
+    if entry.patient_id is None:
+        remarks.append("no patient is stated")
+    if _far_from(plan):
+        remarks.append(f"the objective is {plan.objective:g}x, but {plan.mpp0:g} µm/px is not")
+    return tuple(remarks)
+
+
+def _far_from(plan: SlidePlan) -> bool:
+    """Whether µm/px and objective contradict each other by more than half."""
+    if plan.objective is None or plan.objective <= 0:
+        return False
+    ratio = plan.mpp0 * plan.objective / 10
+    return not 1 / 1.5 <= ratio <= 1.5
