@@ -1,0 +1,1 @@
+"""Molecular tables in, patients out: mutations, expression, and who they belong to."""
