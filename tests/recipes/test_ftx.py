@@ -93,6 +93,21 @@ def test_what_sets_share_is_said_before_training(done, tools, tmp_path):
     assert not (tmp_path / "run/network").exists()
 
 
+def test_a_wrong_weights_file_is_found_before_any_work(tools, tmp_path):
+    tools.write_set(tmp_path / "set", groups=4)
+    (tmp_path / "weights.safetensors").write_bytes(b"no weights")
+    for flag in ("--weights", "--also"):
+        network = ["--arch", "resnet10t", flag, tmp_path / "weights.safetensors"]
+        network += [] if flag == "--weights" else ["--weights", "random"]
+        refused = tools.run(
+            "run", "ftx", "--finetune", tmp_path / "set", "--evaluate", tmp_path / "set",
+            "--out", tmp_path / "run", *network, *PATCHES, *LIGHT,
+        )  # fmt: skip
+        assert refused.code == 1
+        assert "weights.safetensors" in refused.err
+        assert not (tmp_path / "run").exists()
+
+
 def test_the_report_names_sets_that_are_not_at_the_scale(done):
     page = (done[0] / "run/report/index.html").read_text()
     assert "No µm/px is known for folders" in page
