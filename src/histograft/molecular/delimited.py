@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from histograft.core.errors import InputError
-from histograft.molecular.unpack import damage_explained, unpacked
+from histograft.molecular.unpack import buffered, damage_explained, unpacked
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 NUMBER = pa.float64()
@@ -65,7 +65,7 @@ class Delimited:
     quoted: bool
     first_line: int
     row_bytes: int
-    rows: BinaryIO = field(repr=False)
+    rows: io.BufferedReader = field(repr=False)
 
     def find(self, *names: str) -> int | None:
         """Position of the first of `names` that the header has; capitals do not matter."""
@@ -126,7 +126,7 @@ def open_delimited(stream: BinaryIO, name: str, delimiters: str = "\t") -> Delim
         '"' in text,
         number + 1,
         max(len(line), len(first_row)),
-        io.BufferedReader(_Pushed(first_row, plain), _LEAST_BLOCK),
+        buffered(plain, first_row),
     )
 
 
@@ -167,7 +167,7 @@ def read_columns(table: Delimited, types: Mapping[int, pa.DataType]) -> dict[int
         ragged.append((row.number, row.actual_columns))
         return "error"
 
-    if not table.rows.peek(1):  # type: ignore[attr-defined]
+    if not table.rows.peek(1):
         return {i: pa.chunked_array([], type=kind) for i, kind in types.items()}
     with damage_explained(table.name), _explained(table, ragged):
         read = arrow_csv.read_csv(
@@ -206,23 +206,6 @@ def named_columns(table: Delimited, wanted: Sequence[str], fix: str) -> list[int
         found = ", ".join(table.header[:8]) + (" …" if len(table.header) > 8 else "")
         raise InputError(f"{table.name} lacks the column(s) {', '.join(missing)} ({found})", fix)
     return [place for place in places if place is not None]
-
-
-class _Pushed(io.RawIOBase):
-    """A stream with some bytes pushed back to its front."""
-
-    def __init__(self, front: bytes, rest: io.BufferedReader) -> None:
-        self._front, self._rest = front, rest
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        if not self._front:
-            return self._rest.readinto(buffer)
-        n = min(len(buffer), len(self._front))
-        buffer[:n], self._front = self._front[:n], self._front[n:]
-        return n
 
 
 @contextmanager

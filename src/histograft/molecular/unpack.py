@@ -24,7 +24,7 @@ def unpacked(stream: BinaryIO, name: str) -> io.BufferedReader:
     Parameters
     ----------
     stream : binary file
-        Open for reading. It is closed with what is returned.
+        Open for reading. It stays the caller's, who closes it.
     name : str
         Its name, for messages.
 
@@ -44,7 +44,7 @@ def unpacked(stream: BinaryIO, name: str) -> io.BufferedReader:
     >>> unpacked(io.BytesIO(gzip.compress(b"a table")), "a.gz").read()
     b'a table'
     """
-    plain = _buffered(stream)
+    plain = buffered(stream)
     with damage_explained(name):
         start = plain.peek(4)[:4]
         if not start:
@@ -52,7 +52,7 @@ def unpacked(stream: BinaryIO, name: str) -> io.BufferedReader:
         if start == _XLS:
             raise _spreadsheet(name)
         if start.startswith(_GZIP):
-            plain = _buffered(cast(BinaryIO, gzip.GzipFile(fileobj=plain)))
+            plain = buffered(cast(BinaryIO, gzip.GzipFile(fileobj=plain)))
         elif start == _ZIP:
             plain = _only_member(plain, name)
         if plain.peek(512)[_TAR_MAGIC] == b"ustar":
@@ -74,12 +74,40 @@ def damage_explained(name: str) -> Iterator[None]:
         ) from error
 
 
-def _buffered(stream: BinaryIO) -> io.BufferedReader:
-    return io.BufferedReader(cast(io.RawIOBase, stream), _BUFFER_BYTES)
+class Borrowed(io.RawIOBase):
+    """A stream that is not closed with its reader, with some bytes put back to its front.
+
+    Parameters
+    ----------
+    stream : binary file
+        Where to read on.
+    front : bytes
+        What comes first.
+    """
+
+    def __init__(self, stream: BinaryIO, front: bytes = b"") -> None:
+        self._stream, self._front = stream, front
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill the buffer; return the number of bytes."""
+        found = self._front[: len(buffer)] or self._stream.read(len(buffer)) or b""
+        self._front = self._front[len(found) :]
+        buffer[: len(found)] = found
+        return len(found)
+
+
+def buffered(stream: BinaryIO, front: bytes = b"") -> io.BufferedReader:
+    """Return a reader of a `Borrowed` stream."""
+    return io.BufferedReader(Borrowed(stream, front), _BUFFER_BYTES)
 
 
 def _only_member(stream: io.BufferedReader, name: str) -> io.BufferedReader:
-    archive = zipfile.ZipFile(stream if stream.seekable() else io.BytesIO(stream.read()))
+    # The list of a zip archive is at its end.
+    archive = zipfile.ZipFile(io.BytesIO(stream.read()))
     names = [n for n in archive.namelist() if not n.endswith("/") and "__MACOSX" not in n]
     if "[Content_Types].xml" in names:
         raise _spreadsheet(name)
@@ -89,7 +117,7 @@ def _only_member(stream: io.BufferedReader, name: str) -> io.BufferedReader:
             "unpack it and give one of them",
         )
     try:
-        return _buffered(cast(BinaryIO, archive.open(names[0])))
+        return buffered(cast(BinaryIO, archive.open(names[0])))
     except (RuntimeError, NotImplementedError) as error:
         raise InputError(
             f"{name} cannot be unpacked here: {error}", "unpack it and give the file in it"
