@@ -208,9 +208,9 @@ def test_memory_does_not_grow_with_the_slide(tmp_path, target, overlap):
     steps = spec.stride0 * np.arange(60)
     coords = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)[:1200]
     largest_block = max(block.tiles.nbytes for block in iter_tile_blocks(slide, coords, spec))
-    assert reader.largest <= 2100**2
+    assert reader.largest <= (1024 + 448) ** 2  # overlapping tiles reach out of their block
     assert largest_block <= 256 * 224 * 224 * 3
-    assert reader.regions < 1200 / 4
+    assert reader.regions < 1200 / 3
 
 
 def test_tiles_far_apart_do_not_read_what_lies_between(tmp_path):

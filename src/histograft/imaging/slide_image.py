@@ -11,7 +11,7 @@ from histograft.core.errors import ImageError
 from histograft.core.units import Pyramid
 from histograft.imaging.read import decode_image
 from histograft.imaging.slide_reader import NotOpenedError
-from histograft.imaging.slide_tiff import refuse_cut_tiff, tiff_scale
+from histograft.imaging.slide_tiff import tiff_scale
 
 # A plain image is decoded whole; a larger file is a slide whose reader is missing.
 LARGEST_IMAGE_BYTES = 2**31
@@ -37,7 +37,6 @@ class ImageReader:
     def __init__(self, path: Path) -> None:
         if path.stat().st_size > LARGEST_IMAGE_BYTES:
             raise NotOpenedError("the file is too large for a plain image")
-        refuse_cut_tiff(path)
         try:
             image = decode_image(path.read_bytes(), path.name)
         except ImageError as error:

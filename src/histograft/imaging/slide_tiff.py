@@ -82,8 +82,8 @@ def has_deep_pixels(path: Path) -> bool:
 def refuse_cut_tiff(path: Path) -> None:
     """Follow the chain of pages of a TIFF file to its end.
 
-    Readers of images are content with the pages that they find, so that a slide that was cut off
-    behind its first level would pass for one without a pyramid.
+    tifffile is content with the pages that it finds, so that a slide that was cut off behind its
+    first level would pass for one without a pyramid.
 
     Raises
     ------

@@ -188,7 +188,7 @@ def _tidied(mask: NDArray[np.bool_], mpp: float, settings: TissueSettings) -> ND
     if reach >= 1:
         rows, columns = np.ogrid[-reach : reach + 1, -reach : reach + 1]
         disk = rows**2 + columns**2 <= radius**2
-        # Beyond the border the slide is taken to go on: else closing would open its border.
+        # Beyond the border the slide is taken to go on: else closing would eat tissue there.
         padded = ndimage.binary_closing(np.pad(mask, reach, mode="edge"), disk)
         mask = padded[reach:-reach, reach:-reach]
     mask = _without_small(mask, settings.smallest_tissue_um2 / mpp**2)
