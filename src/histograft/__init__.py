@@ -22,10 +22,10 @@ _VERBS = {
     "predict": "Predict",
     "compare": "Compare",
     "draw": "Draw",
-    "doctor": "Doctor",
 }
 _HOMES = {verb: f"histograft.verbs.{verb}" for verb in _VERBS}
 _HOMES |= {configuration: f"histograft.verbs.{verb}" for verb, configuration in _VERBS.items()}
+_HOMES |= dict.fromkeys(("doctor", "Doctor"), "histograft.verbs.doctor")
 _HOMES |= {"open_artefact": "histograft.core.artefact", "verify": "histograft.core.verify"}
 
 __all__ = ["__version__", *sorted(_HOMES)]

@@ -62,7 +62,8 @@ def test_status_is_that_of_one_lasso_a_fold(cohort):
     truth = targets[:, 0] > 0
     probability, chosen = predict_status(features, truth, folds, seed=3)
     for fold, (train, test) in enumerate(PredefinedSplit(folds).split()):
-        machine = RLasso(random_state=np.random.RandomState([3, fold]))
+        inner = int(np.random.SeedSequence([3, fold]).generate_state(1)[0])
+        machine = RLasso(random_state=inner)
         machine.fit(features[train], truth[train])
         expected = machine.predict_proba(features[test])[:, 1]
         np.testing.assert_allclose(probability[test], expected, atol=1e-12)

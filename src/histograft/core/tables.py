@@ -370,6 +370,23 @@ PREDICTIONS = TableSpec(
     ),
 )
 
+VALUE_PREDICTIONS = TableSpec(
+    "value predictions",
+    (
+        Column("model", "text", "name of the feature extractor"),
+        Column("dataset", "text", "cohort whose patients are predicted"),
+        Column("protocol", "text", "'cv' (cross-validation) or 'external' (fit once, test once)"),
+        Column("repeat", "integer", "repeat of the cross-validation, from 0"),
+        Column("fold", "integer", "fold in which the patient was tested, from 0"),
+        Column("unit", "text", "patient"),
+        Column("target", "text", "gene"),
+        Column("truth", "number", "value of the patient"),
+        Column(
+            "predicted", "number", "predicted value; empty where the gene is constant", nullable=True
+        ),
+    ),
+)
+
 RESULTS = TableSpec(
     "results",
     (

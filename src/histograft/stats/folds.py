@@ -121,6 +121,47 @@ def plan_folds(
     return FoldPlan(folds, n_folds, n_repeats, groups is not None, left_out)
 
 
+def plan_unstratified_folds(
+    n_units: int, *, n_folds: int = 5, n_repeats: int = 50, seed: int
+) -> FoldPlan:
+    """Plan repeated cross-validation of units without classes, such as patients and expression.
+
+    In each repeat every unit is tested once, and sizes of folds differ by one at most.
+
+    Parameters
+    ----------
+    n_units : int
+        Number of units, as many as folds or more.
+    n_folds, n_repeats, seed
+        As in `plan_folds`.
+
+    Returns
+    -------
+    FoldPlan
+
+    Raises
+    ------
+    InputError
+        There are fewer units than folds, or fewer than two folds.
+
+    Examples
+    --------
+    >>> plan = plan_unstratified_folds(7, n_folds=3, n_repeats=2, seed=0)
+    >>> [sorted(np.bincount(folds).tolist()) for folds in plan.folds]
+    [[2, 2, 3], [2, 2, 3]]
+    """
+    if n_folds < 2 or n_repeats < 1 or n_units < n_folds:
+        raise InputError(
+            f"{n_folds} fold(s) and {n_repeats} repeat(s) over {n_units} unit(s) are no "
+            "cross-validation",
+            "take 2 folds or more, at most as many as units, and 1 repeat or more",
+        )
+    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(n_repeats)]
+    alike = np.zeros(n_units, dtype=np.int64)
+    folds = np.stack([_deal_units(alike, n_folds, rng) for rng in rngs])
+    return FoldPlan(folds, n_folds, n_repeats, False, {})
+
+
 def split_groups(
     labels: ArrayLike, groups: ArrayLike, *, fractions: Mapping[str, float], seed: int
 ) -> NDArray[np.str_]:

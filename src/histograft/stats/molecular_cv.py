@@ -118,7 +118,8 @@ def predict_status(
     chosen = np.zeros(len(numbers), dtype=np.int64)
     for position, fold in enumerate(numbers):
         test, train = folds == fold, (folds >= 0) & (folds != fold)
-        machine = RLasso(rule=rule, random_state=np.random.RandomState([seed, int(fold)]))
+        inner = int(np.random.SeedSequence([seed, int(fold)]).generate_state(1)[0])
+        machine = RLasso(rule=rule, random_state=inner)
         machine.fit(features[train], truth[train])
         probability[test] = machine.predict_proba(features[test])[:, 1]
         chosen[position] = int(np.count_nonzero(machine.coef_))

@@ -151,7 +151,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     if not numbers.shape[1]:
         raise InputError(f"{path} has no column of features", "add columns of numbers")
     numbers.index = pd.Index(units.astype(str))
-    return numbers
+    return pd.DataFrame(numbers)
 
 
 def _raw_table(path: Path) -> pd.DataFrame:

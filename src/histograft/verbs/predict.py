@@ -1,4 +1,4 @@
-"""Predict classes from features: repeated cross-validation, or fit on one set, test on another."""
+"""Predict from features: the class of patches, or mutations and expression of patients."""
 
 from __future__ import annotations
 
@@ -6,25 +6,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from histograft.core.artefact import Artefact, Identity, claim, open_artefact
+from histograft.core.artefact import Artefact, Draft, Identity, make_once, open_artefact
 from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.verbs.cross_validation import cross_validate
 from histograft.verbs.external_protocol import evaluate_externally
 from histograft.verbs.feature_sets import FeatureSet
+from histograft.verbs.molecular_prediction import predict_molecular
+from histograft.verbs.molecular_targets import MolecularTables, Transform, read_targets
+from histograft.verbs.patient_features import is_patient_features, read_patient_features
 
 VERSION = 2
+OF_PATIENTS = ("n_genes", "transform", "lasso_rule", "constant_columns")
+OF_PATCHES = ("rows", "probe", "c", "neighbors", "groups", "target")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predict:
-    """Predict the class of each patch from its features, for several models on the same folds.
+    """Predict from features, for several models on the same folds.
+
+    Of patches: their class. Of patients, with --mutations or --expression: the mutation status
+    of genes by lasso (as R's cv.glmnet), or their expression by support vector regression (as R's
+    e1071).
 
     Attributes
     ----------
     features : tuple of Path
-        Features artefacts of one data set; all their models are compared on the same patches.
+        Features artefacts of one data set; all their models are compared on the same patches. For
+        patients: what `histograft pool` made, or CSV, TSV or Parquet tables with one row for each
+        patient (a column patient_id, all others numbers).
     out : Path
         Folder of the predictions artefact; new, empty, or of the same unfinished run.
     fit_on : tuple of Path
@@ -48,7 +59,25 @@ class Predict:
     groups : bool
         Keep groups together in folds where they are known; --no-groups is printed in the report.
     target : str
-        What is predicted, for tables and figures.
+        What is predicted of patches, for tables and figures.
+    mutations : Path
+        MAF (GDC or cBioPortal); each gene's status is predicted.
+    sequenced : Path
+        Who was sequenced, one name a line or cBioPortal's cases_sequenced.txt: a patient on it
+        without a mutation is wild type, anybody else unknown.
+    expression : Path
+        Matrix of expression (UCSC Xena, cBioPortal, or genes and samples in a table).
+    genes : str
+        "all", "LUAD_NINE", "LI2022_EXPRESSION", or a file with one gene a line.
+    n_genes : int
+        Draw so many of these genes at random.
+    transform : str
+        Of expression: take log2(x + 1) of linear values (auto), never (none), or always (log2p1).
+    lasso_rule : str
+        Penalty of the lasso: "min" (least loss) or "1se" (R's default, often no feature at all).
+    constant_columns : str
+        Features that are constant in training folds: left out ("drop"), or "r", where one switches
+        off all scaling, as in R.
     seed : int
         Seed of the folds.
     workers : int
@@ -67,6 +96,14 @@ class Predict:
     repeats: int = 50
     groups: bool = True
     target: str = "tissue"
+    mutations: Annotated[Path | None, Role.INPUT] = None
+    sequenced: Annotated[Path | None, Role.INPUT] = None
+    expression: Annotated[Path | None, Role.INPUT] = None
+    genes: Annotated[str, Role.INPUT] = "all"
+    n_genes: int | None = None
+    transform: Transform = "auto"
+    lasso_rule: Literal["min", "1se"] = "min"
+    constant_columns: Literal["drop", "r"] = "drop"
     seed: int = 0
     workers: Annotated[int | None, Role.EXECUTION] = None
 
@@ -80,10 +117,26 @@ class Predict:
             raise InputError(f"--c is {self.c}", "give more than 0")
         if not self.features:
             raise InputError("no features are given", "give one or more features artefacts")
+        if self.mutations is not None and self.expression is not None:
+            raise InputError(
+                "--mutations and --expression are two predictions", "give one of them at a time"
+            )
+        if self.sequenced is not None and self.mutations is None:
+            raise InputError("--sequenced belongs to --mutations", "give a MAF too")
+        if self.n_genes is not None:
+            require_at_least(self.n_genes, 1, "n_genes")
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {"probe": "svc", "c": 1.0, "folds": 5, "repeats": 50},
+    # R's defaults, as Li 2022 probably used: predict of cv.glmnet takes 1se.
+    "paper": {
+        "probe": "svc",
+        "c": 1.0,
+        "folds": 5,
+        "repeats": 50,
+        "lasso_rule": "1se",
+        "constant_columns": "r",
+    },
     "recommended": {},
 }
 
@@ -111,20 +164,54 @@ def predict(config: Predict, reporter: Reporter = SILENT) -> Artefact:
     ArtefactError
         The folder is taken, or cannot be written, or features are damaged.
     """
+    if config.mutations is not None or config.expression is not None:
+        return _of_patients(config, reporter)
+    return _of_patches(config, reporter)
+
+
+def _of_patches(config: Predict, reporter: Reporter) -> Artefact:
+    if tables := [path for path in config.features if is_patient_features(path)]:
+        raise InputError(
+            f"{tables[0]} holds features of patients", "say what to predict: --mutations MAF or "
+            "--expression TABLE"
+        )  # fmt: skip
     tested = [open_artefact(path, "features") for path in config.features]
     fitted = [open_artefact(path, "features") for path in config.fit_on]
-    settings = fields_with_role(config, Role.SETTING)
-    settings.pop("seed")
     inputs = [a.as_input("features") for a in tested] + [a.as_input("fit_on") for a in fitted]
+    settings = _settings(config, without=OF_PATIENTS)
     identity = Identity("predictions", "predict", VERSION, settings, tuple(inputs), config.seed)
-    draft = claim(config.out, identity)
-    if isinstance(draft, Artefact):
-        reporter.note(f"the predictions are there already ({draft.path})")
-        return draft
-    with draft:
+
+    def work(draft: Draft) -> Artefact:
         test = FeatureSet.of(tested, config.models)
         if fitted:
-            return evaluate_externally(
-                config, test, FeatureSet.of(fitted, config.models), draft, reporter
-            )
+            known = FeatureSet.of(fitted, config.models)
+            return evaluate_externally(config, test, known, draft, reporter)
         return cross_validate(config, test, draft, reporter)
+
+    return make_once(config.out, identity, work, reporter)
+
+
+def _of_patients(config: Predict, reporter: Reporter) -> Artefact:
+    features, inputs = read_patient_features(config.features, config.models)
+    tables = MolecularTables(
+        config.mutations, config.sequenced, config.expression, config.genes, config.n_genes,
+        config.transform, config.seed,
+    )  # fmt: skip
+    inputs += tables.inputs()
+    settings = _settings(config, without=OF_PATCHES) | {"genes": tables.gene_setting()}
+    identity = Identity("predictions", "predict", VERSION, settings, tuple(inputs), config.seed)
+
+    def work(draft: Draft) -> Artefact:
+        targets = read_targets(tables, features.patients)
+        return predict_molecular(config, features, targets, draft, reporter)
+
+    for model, n in features.left_out.items():
+        if n:
+            reporter.note(f"{model}: {n} patient(s) are left out, as another model lacks them")
+    return make_once(config.out, identity, work, reporter)
+
+
+def _settings(config: Predict, *, without: tuple[str, ...]) -> dict[str, Any]:
+    """Keep the settings that mean something for what is predicted."""
+    settings = fields_with_role(config, Role.SETTING)
+    return {name: v for name, v in settings.items() if name not in ("seed", *without)}
