@@ -73,6 +73,19 @@ def test_classes_that_count_can_be_chosen():
         table(VARIANTS, classes=())
 
 
+def test_changes_of_the_protein_are_those_of_the_maf_format():
+    # The values that cBioPortal's documentation lists, divided by what they do to the protein.
+    changing = {f"{word}_Mutation" for word in ("Missense", "Nonsense", "Nonstop")}
+    changing |= {
+        f"{frame}_{kind}" for frame in ("Frame_Shift", "In_Frame") for kind in ("Del", "Ins")
+    }
+    assert changing | {"Splice_Site", "Translation_Start_Site"} == NON_SILENT
+    ends = {f"{end}'{part}" for end in "35" for part in ("UTR", "Flank")}
+    others = ends | {"Silent", "IGR", "Intron", "RNA", "Targeted_Region", "Splice_Region"}
+    others |= {"De_novo_Start_InFrame", "De_novo_Start_OutOfFrame", "Unknown"}
+    assert others <= KNOWN_CLASSES - NON_SILENT
+
+
 def test_germline_and_wild_type_rows_are_no_mutations():
     rows = [("TP53", "Missense_Mutation", "P1", s) for s in ("Germline", "Wildtype", "LOH")]
     rows += [("KRAS", "Missense_Mutation", "P1", "Somatic"), ("NF1", "Splice_Site", "P1", "")]

@@ -7,19 +7,18 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from histograft.core.errors import InputError
 from histograft.molecular.delimited import (
     NUMBER,
-    TEXT,
     named_columns,
     open_delimited,
     read_columns,
-    text_column,
 )
 from histograft.molecular.expression_files import ExpressionMatrix
-from histograft.molecular.genes import plain_gene
 
 StarColumn = Literal[
     "tpm_unstranded",
@@ -32,6 +31,7 @@ StarColumn = Literal[
 _FIX = "give files of the GDC's workflow STAR - Counts (augmented_star_gene_counts.tsv)"
 # Copies of genes on the Y chromosome that the GDC counts on X.
 _Y_COPY = "_PAR_Y"
+_VERSIONED = r"^(ENSG\d+)\.\d+$"
 
 
 @dataclass(frozen=True)
@@ -96,26 +96,31 @@ def parse_star(stream: BinaryIO, name: str, column: StarColumn = "tpm_unstranded
     """
     table = open_delimited(stream, name)
     places = named_columns(table, ["gene_id", "gene_name", column], _FIX)
-    cells = read_columns(table, dict(zip(places, (TEXT, TEXT, NUMBER), strict=True)))
-    ids, symbols = (text_column(cells[place]) for place in places[:2])
-    values = cells[places[2]].to_numpy()
-    kept = [
-        i for i, gene in enumerate(ids) if not gene.startswith("N_") and not gene.endswith(_Y_COPY)
-    ]
-    values = np.asarray(values, np.float64)[kept]
+    cells = read_columns(table, dict(zip(places, (pa.string(), pa.string(), NUMBER), strict=True)))
+    ids, symbols, numbers = _genes_only(*(cells[place] for place in places))
+    if not len(ids):
+        raise InputError(f"{name} has no genes", "copy it again from its source")
+    values = np.asarray(numbers.to_numpy(), np.float64)
     bad = ~(values >= 0) | np.isinf(values)
     if bad.any():
-        gene = ids[kept[int(bad.argmax())]]
+        gene = ids[int(bad.argmax())]
         raise InputError(f"{name}: {column} of {gene} is missing, negative or infinite", _FIX)
-    if not kept:
-        raise InputError(f"{name} has no genes", "copy it again from its source")
     return StarFile(
         name,
-        tuple(plain_gene(ids[i]) for i in kept),
-        tuple(symbols[i] for i in kept),
+        tuple(ids.to_pylist()),
+        tuple(symbols.to_pylist()),
         values,
         next((c.lstrip("# ") for c in table.comments if "gene-model" in c), "not stated"),
     )
+
+
+def _genes_only(ids: pa.Array, *others: pa.Array) -> list[pa.Array]:
+    """Return rows of genes, Ensembl ids without version; 500 files are read, so by Arrow."""
+    ids = pc.utf8_trim_whitespace(ids)
+    sums, copies = pc.starts_with(ids, "N_"), pc.ends_with(ids, _Y_COPY)
+    kept = pc.invert(pc.or_(sums, copies))
+    plain = pc.replace_substring_regex(ids, _VERSIONED, r"\1")
+    return [column.filter(kept) for column in (plain, *others)]
 
 
 def combine_star(
