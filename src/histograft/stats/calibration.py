@@ -282,14 +282,14 @@ def _logistic(design: Float, event: Bool, offset: Float) -> tuple[Float, Float, 
         information = (design.T * (p * (1 - p))) @ design
         if not np.linalg.det(information) > 0:
             break
-        covariance: Float = np.linalg.inv(information)
+        covariance = np.asarray(np.linalg.inv(information), dtype=np.float64)
         step: Float = covariance @ (design.T @ (event - p))
         if np.abs(step).max() < 1e-12 * max(1.0, float(np.abs(beta).max())):
             return beta, np.sqrt(np.diag(covariance)), covariance
         while (
             new := _log_likelihood(design @ (beta + step) + offset, event)
         ) < value - 1e-12 * abs(value) and np.abs(step).max() > 1e-15:
-            step = step / 2
+            step /= 2
         beta, value = beta + step, new
     gone = np.full(len(beta), np.nan)
     return gone, gone, np.full((len(beta),) * 2, np.nan)
