@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from histograft.core.errors import InputError
-from histograft.stats.auc import NO_SPREAD, ONE_CLASS, ONE_UNIT, auc, average_precision, delong
+from histograft.stats import auc as module
+from histograft.stats.auc import NO_SPREAD, ONE_CLASS, ONE_UNIT, auc, average_precision
+
+delong = partial(module.delong, cross_validated=False)
 
 
 def outcomes(seed, *, n=30, ties=False):
@@ -85,6 +89,13 @@ def test_paired_test_holds_its_level():
         shared = truth + rng.normal(size=100)
         p.append(delong(truth, shared + rng.normal(size=(2, 100))).difference(0, 1).p_value)
     assert np.mean(np.array(p) < 0.05) == pytest.approx(0.05, abs=0.025)
+
+
+def test_cross_validated_scores_have_twice_the_variance():
+    truth, scores = outcomes(5)
+    plain, wide = delong(truth, scores), module.delong(truth, scores)
+    np.testing.assert_allclose(wide.covariance, 2 * plain.covariance, rtol=1e-14)
+    np.testing.assert_array_equal(wide.auc, plain.auc)
 
 
 def test_scores_without_spread_are_not_certain():

@@ -45,20 +45,26 @@ def test_equals_a_plain_loop(monkeypatch, method, ties):
     monkeypatch.setattr(module, "_TARGETS_AT_ONCE", 2)
     x, y, groups = cohort(1, ties=ties)
     found = correlation_bootstrap(
-        x, y, groups, method=method, n_draws=150, level=0.9, rng=np.random.default_rng(5)
+        x,
+        y,
+        groups,
+        method=method,
+        n_draws=150,
+        cross_validated=False,
+        rng=np.random.default_rng(5),
     )
     weights = draw_groups(25, 150, np.random.default_rng(5))
     draws = plain_loop(x, y, groups, method, weights)
-    ends = np.quantile(draws, [0.05, 0.95], axis=1)
+    ends = np.quantile(draws, [0.025, 0.975], axis=1)
     np.testing.assert_allclose(found.interval, ends, atol=1e-11)
-    difference = np.quantile(draws[0] - draws[1], [0.05, 0.95], axis=0)
+    difference = np.quantile(draws[0] - draws[1], [0.025, 0.975], axis=0)
     np.testing.assert_allclose(found.difference_interval[:, 0], difference, atol=1e-11)
     np.testing.assert_allclose(found.mean_draws, draws.mean(axis=2), atol=1e-11)
     once = plain_loop(x, y, groups, method, np.ones((1, 25), dtype=int))[:, 0]
     np.testing.assert_allclose(found.r, once, atol=1e-12)
     np.testing.assert_allclose(found.difference[0], once[0] - once[1], atol=1e-12)
     of_means = draws.mean(axis=2)
-    wanted = np.quantile(of_means[0] - of_means[1], [0.05, 0.95])
+    wanted = np.quantile(of_means[0] - of_means[1], [0.025, 0.975])
     np.testing.assert_allclose(found.mean_difference_interval(0, 1), wanted, atol=1e-11)
 
 
@@ -67,7 +73,9 @@ def test_close_to_fishers_interval():
     rng = np.random.default_rng(0)
     y = rng.normal(size=(800, 1))
     x = y + 2 * rng.normal(size=(1, 800, 1))
-    found = correlation_bootstrap(x, y, np.arange(800), n_draws=4000, rng=rng)
+    found = correlation_bootstrap(
+        x, y, np.arange(800), n_draws=4000, cross_validated=False, rng=rng
+    )
     wanted = np.tanh(np.arctanh(found.r[0, 0]) + np.array([-1, 1]) * 1.96 / np.sqrt(797))
     np.testing.assert_allclose(found.interval[:, 0, 0], wanted, atol=0.015)
 
@@ -108,6 +116,23 @@ def test_identical_models_do_not_differ():
     assert found.pairs == ((0, 1),)
 
 
+def test_cross_validated_predictions_have_wider_intervals():
+    x, y, groups = cohort(3)
+    narrow, wide = (
+        correlation_bootstrap(
+            x, y, groups, n_draws=200, cross_validated=c, rng=np.random.default_rng(0)
+        )
+        for c in (False, True)
+    )
+    far = narrow.r + np.sqrt(2) * (narrow.interval - narrow.r)
+    np.testing.assert_allclose(wide.interval, np.clip(far, -1, 1), atol=1e-14)
+    far = narrow.difference + np.sqrt(2) * (narrow.difference_interval - narrow.difference)
+    np.testing.assert_allclose(wide.difference_interval, far, atol=1e-14)
+    mean = narrow.r[0].mean()
+    far = mean + np.sqrt(2) * (np.array(narrow.mean_interval(0)) - mean)
+    np.testing.assert_allclose(wide.mean_interval(0), far, atol=1e-14)
+
+
 def test_few_groups_are_warned_about():
     x, y, groups = cohort(3)
     rng = np.random.default_rng(0)
@@ -121,6 +146,5 @@ def test_refuses():
     for bad in ((x[0], y, groups), (x, y, groups[1:])):
         with pytest.raises(InputError):
             correlation_bootstrap(*bad, n_draws=3, rng=rng)
-    for options in ({"n_draws": 0}, {"level": 1.0}):
-        with pytest.raises(InputError):
-            correlation_bootstrap(x, y, groups, rng=rng, **options)
+    with pytest.raises(InputError):
+        correlation_bootstrap(x, y, groups, n_draws=0, rng=rng)

@@ -79,7 +79,7 @@ def test_selection_is_the_union_over_both():
     rng = np.random.default_rng(1)
     first, second, truth = cohort(rng, genes=30)
     first[:, :10], second[:, 5:20] = rng.normal(size=(80, 10)), rng.normal(size=(80, 15))
-    found = swap_test([first, second], truth, fdr=0.05, n_swaps=99, rng=rng)
+    found = swap_test([first, second], truth, fdr=0.05, cross_validated=False, n_swaps=99, rng=rng)
     p = [stats.pearsonr(x, truth, axis=0, alternative="greater").pvalue for x in (first, second)]
     wanted = (stats.false_discovery_control(np.concatenate(p)) <= 0.05).reshape(2, -1).any(axis=0)
     np.testing.assert_array_equal(found.selected, wanted)

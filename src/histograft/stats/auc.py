@@ -15,6 +15,7 @@ from scipy import stats
 from histograft.core.errors import InputError
 from histograft.stats.binary_outcome import Bool, Float, known_outcomes
 from histograft.stats.compare import TestResult
+from histograft.stats.cross_validated import width
 
 ONE_CLASS = "one class only"
 ONE_UNIT = "a class of one unit has no variance"
@@ -31,7 +32,8 @@ class DeLong:
         Chance that a unit with the event scores above one without, 0 … 1; NaN where one class is
         absent.
     covariance : ndarray of float64, shape (M, M)
-        Of the areas; NaN where a class has fewer than two units.
+        Of the areas, doubled where they are cross-validated; NaN where a class has fewer than two
+        units.
     n_events, n_others : int
         Units with and without the event.
     reason : tuple of str, length M
@@ -87,7 +89,7 @@ class DeLong:
         return TestResult(name, mean / se, math.nan, p, mean, se)
 
 
-def delong(truth: ArrayLike, scores: ArrayLike) -> DeLong:
+def delong(truth: ArrayLike, scores: ArrayLike, *, cross_validated: bool = True) -> DeLong:
     r"""Compute areas under the ROC curve and DeLong's covariance of them.
 
     With :math:`\psi` = 1, ½ or 0 as an event scores above, equal to or below another unit, the area
@@ -103,6 +105,10 @@ def delong(truth: ArrayLike, scores: ArrayLike) -> DeLong:
     scores : array-like of float, shape (M, N)
         Scores of M models, averaged over repeats, higher for the event. NaN leaves a unit out, in
         all models alike.
+    cross_validated : bool, default True
+        Scores come from cross-validation among these very patients: variances are doubled, for
+        `histograft.stats.cross_validated`. False gives DeLong's own, for patients that no machine
+        has seen.
 
     Returns
     -------
@@ -120,7 +126,7 @@ def delong(truth: ArrayLike, scores: ArrayLike) -> DeLong:
 
     Examples
     --------
-    >>> found = delong([0, 0, 1, 1, 1], [[0.1, 0.4, 0.35, 0.8, 0.9]])
+    >>> found = delong([0, 0, 1, 1, 1], [[0.1, 0.4, 0.35, 0.8, 0.9]], cross_validated=False)
     >>> round(float(found.auc[0]), 4), [round(end, 4) for end in found.interval(0)]
     (0.8333, [0.3714, 1.0])
     """
@@ -136,6 +142,7 @@ def delong(truth: ArrayLike, scores: ArrayLike) -> DeLong:
     if m < 2 or n < 2:
         return DeLong(auc, np.full((n_models,) * 2, np.nan), m, n, (ONE_UNIT,) * n_models)
     covariance = np.atleast_2d(np.cov(of_events)) / m + np.atleast_2d(np.cov(of_others)) / n
+    covariance *= width(cross_validated=cross_validated) ** 2
     reason = tuple(NO_SPREAD if v <= 1e-18 else "" for v in np.diag(covariance))
     return DeLong(auc, covariance, m, n, reason)
 

@@ -178,8 +178,9 @@ def correlation_p(r: ArrayLike, n_units: ArrayLike, *, greater: bool = False) ->
     .. math:: t = r \sqrt{\frac{n - 2}{1 - r^2}}, \qquad df = n - 2
 
     To match the FTX paper take the two-sided P of Pearson correlations. It holds for independent
-    units with one normal variable; it is not corrected for the number of targets. For Spearman's
-    correlation it is R's with ``exact = FALSE``.
+    units with one normal variable. For cross-validated predictions it is too small
+    (`histograft.stats.cross_validated`), and it is not corrected for the number of targets. For
+    Spearman's correlation it is R's with ``exact = FALSE``.
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
 """Intervals of correlations by resampling patients, for many targets and models at once.
 
 The same draws serve all targets and models, so differences between models are paired and means
-over targets keep the dependence of the targets. Predictions are held fixed: an interval says how
-far r would move with other patients under test, not with other patients to train on.
+over targets keep the dependence of the targets. Predictions are held fixed; for those of
+cross-validation that makes intervals too short, so they are widened about the estimate:
+`histograft.stats.cross_validated` says why.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from histograft.stats.correlation import (
     known_pairs,
     standard_scores,
 )
+from histograft.stats.cross_validated import width
 
+_TAILS = (0.025, 0.975)
 _TARGETS_AT_ONCE = 64
 _DRAWS_AT_ONCE = 2048
 # A draw whose spread is below 1e-5 of the sample's is taken for constant: what remains of it
@@ -38,8 +41,8 @@ class CorrelationIntervals:
     ----------
     method : str
         ``"pearson"`` or ``"spearman"``.
-    level : float
-        Coverage that is aimed at.
+    width : float
+        Factor by which the 95 % percentile intervals were widened about the estimate.
     r : ndarray of float64, shape (M, G)
         Correlation of each model and target on the full sample; NaN where undefined.
     interval : ndarray of float64, shape (2, M, G)
@@ -60,7 +63,7 @@ class CorrelationIntervals:
     """
 
     method: str
-    level: float
+    width: float
     r: Float
     interval: Float = field(repr=False)
     pairs: tuple[tuple[int, int], ...]
@@ -82,12 +85,23 @@ class CorrelationIntervals:
 
     def mean_interval(self, model: int) -> tuple[float, float]:
         """Return the interval of one model's mean r over targets."""
-        low, high = _ends(self.mean_draws[model][:, None], self.level)
-        return float(low[0]), float(high[0])
+        return self._of_mean(self.mean_draws[model], self._shared_means()[model])
 
     def mean_difference_interval(self, first: int, second: int) -> tuple[float, float]:
         """Return the paired interval of the difference of two models' mean r over targets."""
-        low, high = _ends((self.mean_draws[first] - self.mean_draws[second])[:, None], self.level)
+        draws, means = self.mean_draws, self._shared_means()
+        return self._of_mean(draws[first] - draws[second], means[first] - means[second])
+
+    def _shared_means(self) -> Float:
+        """Mean r of each model over the targets that are defined for all."""
+        defined = ~np.isnan(self.r).any(axis=0)
+        if not defined.any():
+            return np.full(len(self.r), np.nan)
+        means: Float = self.r[:, defined].mean(axis=1)
+        return means
+
+    def _of_mean(self, draws: Float, value: float) -> tuple[float, float]:
+        low, high = _widened(_ends(draws[:, None]), np.array([value]), self.width)
         return float(low[0]), float(high[0])
 
 
@@ -98,7 +112,7 @@ def correlation_bootstrap(
     *,
     method: Method = "pearson",
     n_draws: int = 10_000,
-    level: float = 0.95,
+    cross_validated: bool = True,
     rng: np.random.Generator,
 ) -> CorrelationIntervals:
     """Resample groups and correlate predictions with the truth in each draw.
@@ -116,8 +130,9 @@ def correlation_bootstrap(
         Spearman's takes ranks anew within each draw.
     n_draws : int, default 10,000
         Number of draws.
-    level : float, default 0.95
-        Coverage of the intervals, above 0 and below 1.
+    cross_validated : bool, default True
+        Predictions come from cross-validation among these very patients: the ends of all intervals
+        are put √2 times as far from the estimate. False for patients that no machine has seen.
     rng : numpy.random.Generator
         Source of chance.
 
@@ -128,7 +143,7 @@ def correlation_bootstrap(
     Raises
     ------
     InputError
-        As in `correlate`; or the shapes, the number of draws or the level cannot be used.
+        As in `correlate`; or the shapes or the number of draws cannot be used.
 
     Notes
     -----
@@ -148,24 +163,23 @@ def correlation_bootstrap(
     True
     """
     x, y, known = known_pairs(predictions, truth)
-    _check(x, groups, n_draws, level)
+    _check(x, groups, n_draws)
     _, group = np.unique(np.asarray(groups), return_inverse=True)
     n_groups = int(group.max()) + 1
     weights = _draw_in_blocks(n_groups, n_draws, rng)
-    result = _Collected(len(x), y.shape[1], n_draws, level)
+    result = _Collected(len(x), y.shape[1], n_draws)
     for start in range(0, y.shape[1], _TARGETS_AT_ONCE):
         part = slice(start, start + _TARGETS_AT_ONCE)
         draw = _pearson_draws if method == "pearson" else _spearman_draws
         result.add(part, draw(x[:, :, part], y[:, part], known[:, part], group, weights))
     r = correlate(x, y, method=method).r
-    return result.finish(method, r, n_groups)
+    return result.finish(method, r, n_groups, width(cross_validated=cross_validated))
 
 
 class _Collected:
     """Intervals so far: draws of all targets at once would not fit into memory."""
 
-    def __init__(self, n_models: int, n_targets: int, n_draws: int, level: float) -> None:
-        self.level = level
+    def __init__(self, n_models: int, n_targets: int, n_draws: int) -> None:
         self.pairs = tuple((i, j) for i in range(n_models) for j in range(i + 1, n_models))
         self.interval = np.full((2, n_models, n_targets), np.nan)
         self.difference_interval = np.full((2, len(self.pairs), n_targets), np.nan)
@@ -178,37 +192,39 @@ class _Collected:
         gone = np.isnan(draws)
         self.undefined[:, part] = gone.sum(axis=1)
         for model, values in enumerate(draws):
-            self.interval[:, model, part] = _ends(values, self.level)
+            self.interval[:, model, part] = _ends(values)
         for at, (i, j) in enumerate(self.pairs):
-            self.difference_interval[:, at, part] = _ends(draws[i] - draws[j], self.level)
+            self.difference_interval[:, at, part] = _ends(draws[i] - draws[j])
         shared = ~gone.any(axis=0)
         self.total += np.where(shared, draws, 0.0).sum(axis=2)
         self.count += shared.sum(axis=1)
 
-    def finish(self, method: str, r: Float, n_groups: int) -> CorrelationIntervals:
+    def finish(self, method: str, r: Float, n_groups: int, factor: float) -> CorrelationIntervals:
         """Return the result; targets that are undefined on the full sample have no interval."""
-        bad = np.isnan(r)
-        self.interval[:, bad] = np.nan
         difference = np.array([r[i] - r[j] for i, j in self.pairs]).reshape(-1, r.shape[1])
-        self.difference_interval[:, np.isnan(difference)] = np.nan
         means = self.total / np.where(self.count, self.count, np.nan)
         return CorrelationIntervals(
-            method, self.level, r, self.interval, self.pairs, difference,
-            self.difference_interval, means, self.undefined, n_groups,
-        )  # fmt: skip
+            method=method,
+            width=factor,
+            r=r,
+            interval=np.clip(_widened(self.interval, r, factor), -1.0, 1.0),
+            pairs=self.pairs,
+            difference=difference,
+            difference_interval=_widened(self.difference_interval, difference, factor),
+            mean_draws=means,
+            undefined=self.undefined,
+            n_groups=n_groups,
+        )
 
 
-def _check(x: Float, groups: ArrayLike, n_draws: int, level: float) -> None:
+def _check(x: Float, groups: ArrayLike, n_draws: int) -> None:
     if x.ndim != 3 or len(np.asarray(groups)) != x.shape[1] or not x.shape[1]:
         raise InputError(
             f"predictions of shape {x.shape} and {len(np.asarray(groups))} groups",
             "give predictions as models × units × targets, and one group a unit",
         )
-    if n_draws < 1 or not 0 < level < 1:
-        raise InputError(
-            f"{n_draws} draws for an interval of level {level}",
-            "take 1 draw or more and a level between 0 and 1",
-        )
+    if n_draws < 1:
+        raise InputError(f"{n_draws} draws", "take 1 draw or more")
 
 
 def _draw_in_blocks(n_groups: int, n_draws: int, rng: np.random.Generator) -> NDArray[np.int16]:
@@ -280,12 +296,17 @@ def _by_group(columns: Float, group: NDArray[np.intp]) -> Float:
     return sums
 
 
-def _ends(draws: Float, level: float) -> Float:
+def _ends(draws: Float) -> Float:
     """Percentiles over draws, shape (2, G), of draws (D, G); NaN where no draw is defined."""
-    tails = [(1 - level) / 2, (1 + level) / 2]
     gone = np.isnan(draws)
-    ends: Float = np.quantile(np.where(gone, 0.0, draws), tails, axis=0)
+    ends: Float = np.quantile(np.where(gone, 0.0, draws), _TAILS, axis=0)
     for target in np.flatnonzero(gone.any(axis=0)):
         left = draws[~gone[:, target], target]
-        ends[:, target] = np.quantile(left, tails) if len(left) else np.nan
+        ends[:, target] = np.quantile(left, _TAILS) if len(left) else np.nan
     return ends
+
+
+def _widened(ends: Float, value: Float, factor: float) -> Float:
+    """Return ends at `factor` times the distance from the value; NaN where the value is."""
+    # With factor 1 the ends stay what they are, to the last digit.
+    return np.where(np.isnan(value), np.nan, ends + (factor - 1) * (ends - value))

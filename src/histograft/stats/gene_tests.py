@@ -24,7 +24,7 @@ from histograft.stats.correlation import (
     known_pairs,
     standard_scores,
 )
-from histograft.stats.permutation import CROSS_VALIDATED_WIDTH
+from histograft.stats.cross_validated import width
 
 NOT_INDEPENDENT = "invalid for correlated genes"
 _DRAWS_AT_ONCE = 512
@@ -85,13 +85,13 @@ def swap_test(
         they are not ranked again.
     fdr : float, optional
         Count only targets that either extractor predicts: the union of both extractors' targets
-        that are significant at this false discovery rate (one-sided P of ``cor.test``, Benjamini
-        and Hochberg over both together). The selection is made anew after each swap, because
-        selection by the same data favors large differences. By default all targets count.
+        that are significant at this false discovery rate (one-sided P of ``cor.test``, of r / √2
+        where cross-validated; Benjamini and Hochberg over both together). The selection is made
+        anew after each swap, because selection by the same data favors large differences. By default all targets count.
     cross_validated : bool, default True
         Predictions come from cross-validation among these very patients. They then depend on
         each other, and differences after swaps are widened by √2: see
-        `histograft.stats.permutation`. False for patients that no machine has seen.
+        `histograft.stats.cross_validated`. False for patients that no machine has seen.
     n_swaps : int, default 10,000
         B.
     rng : numpy.random.Generator
@@ -122,14 +122,14 @@ def swap_test(
     """
     if n_swaps < 1:
         raise InputError(f"{n_swaps} swaps", "take 1 swap or more")
-    swaps = _Swaps(predictions, truth, method)
+    swaps = _Swaps(predictions, truth, method, width(cross_validated=cross_validated))
     selected, observed = _statistics(swaps.correlations(np.ones((1, swaps.n_patients))), swaps, fdr)
     reached = np.zeros(2, dtype=np.int64)
     for start in range(0, n_swaps, _DRAWS_AT_ONCE):
         size = min(_DRAWS_AT_ONCE, n_swaps - start)
         signs = rng.choice([-1.0, 1.0], size=(size, swaps.n_patients))
         _, found = _statistics(swaps.correlations(signs), swaps, fdr)
-        found *= CROSS_VALIDATED_WIDTH if cross_validated else 1.0
+        found *= swaps.width
         reached += (np.abs(found) >= np.abs(observed) - _TIE).sum(axis=0)
     p_mean, p_median = (1 + reached) / (1 + n_swaps)
     mean, median = observed[0]
@@ -254,7 +254,10 @@ class _Swaps:
     m + s d of the first and m - s d of the second, s being 1 or -1.
     """
 
-    def __init__(self, predictions: ArrayLike, truth: ArrayLike, method: Method) -> None:
+    def __init__(
+        self, predictions: ArrayLike, truth: ArrayLike, method: Method, factor: float
+    ) -> None:
+        self.width = factor
         x, y, known = known_pairs(predictions, truth)
         if x.ndim != 3 or len(x) != 2:
             raise InputError(
@@ -305,7 +308,9 @@ def _statistics(r: tuple[Float, Float], swaps: _Swaps, fdr: float | None) -> tup
 
 def _union(r: tuple[Float, Float], swaps: _Swaps, fdr: float) -> Bool:
     """Targets that either extractor predicts, by one step-up over both, shape (B, G)."""
-    p = np.concatenate([correlation_p(values, swaps.n_units, greater=True) for values in r], axis=1)
+    p = np.concatenate(
+        [correlation_p(x / swaps.width, swaps.n_units, greater=True) for x in r], axis=1
+    )
     p[:, ~np.tile(swaps.usable, 2)] = np.inf
     n_tests = 2 * int(swaps.usable.sum())
     ordered = np.sort(p, axis=1)[:, :n_tests]

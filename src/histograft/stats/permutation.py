@@ -3,23 +3,14 @@
 Truths are dealt anew among patients, the same way for all targets and models, so that targets
 stay as dependent on each other as they are. Predictions are held fixed; nothing is fitted again.
 
-In cross-validation that is not enough, because a prediction is made of the truths of other
-patients: what patient i does to the prediction of j, j does to that of i. Without any signal and
-with a linear machine, predictions A y give r as the quadratic form of A, whose variance has the
-term of each pair twice where A is symmetric, while permuted patients have it once:
-
-    var(y' A y) = Σ A_ij² + Σ A_ij A_ji ≤ 2 Σ A_ij².
-
-So r spreads up to √2 times as wide as permutations say (1.3 to 1.45 times in simulations), and a
-test at 0.001 would be wrong five to ten times as often. `CROSS_VALIDATED_WIDTH` is that bound; the
-null of cross-validated predictions is widened by it. The mean of r without signal is a little
-below 0, since the mean of a training set is low where its test fold is high; the null is centered
-on 0, which is conservative.
+In cross-validation that makes the null too narrow, so it is widened:
+`histograft.stats.cross_validated` says why. The mean of r without signal is then a little below 0,
+since the mean of a training set is low where its test fold is high; the null is centered on 0,
+which is conservative.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,9 +26,9 @@ from histograft.stats.correlation import (
     known_pairs,
     standard_scores,
 )
+from histograft.stats.cross_validated import width
 
 NOMINAL_LEVEL = 0.05
-CROSS_VALIDATED_WIDTH = math.sqrt(2)
 _BLOCK_BYTES = 1 << 26
 # Sums of the same products in another order are the same correlation.
 _TIE = 1e-12
@@ -128,9 +119,8 @@ def permutation_test(
     Notes
     -----
     p-values that count the data themselves: Phipson and Smyth 2010, doi:10.2202/1544-6115.1585.
-    Westfall and Young 1993, Resampling-Based Multiple Testing, ISBN 978-0-471-55761-6. No estimate
-    from one cross-validation has the right variance: Bengio and Grandvalet 2004, Journal of Machine
-    Learning Research 5:1089-1105. Where there is time, fit again on permuted truths and use
+    Westfall and Young 1993, Resampling-Based Multiple Testing, ISBN 978-0-471-55761-6.
+    Where there is time, fit again on permuted truths and use
     `refitted_p_value`.
 
     Examples
@@ -155,7 +145,7 @@ def permutation_test(
     for start in range(0, n_permutations, at_once):
         stop = min(start + at_once, n_permutations)
         null = _permuted(zx, zy, known, blocks, rng.random((stop - start, len(y))))
-        null *= CROSS_VALIDATED_WIDTH if cross_validated else 1.0
+        null *= width(cross_validated=cross_validated)
         null[:, np.isnan(r)] = -np.inf
         reached += (null >= observed).sum(axis=0)
         reached_any += (null.max(axis=2, keepdims=True) >= observed).sum(axis=0)
