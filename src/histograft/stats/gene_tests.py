@@ -87,7 +87,8 @@ def swap_test(
         Count only targets that either extractor predicts: the union of both extractors' targets
         that are significant at this false discovery rate (one-sided P of ``cor.test``, of r / √2
         where cross-validated; Benjamini and Hochberg over both together). The selection is made
-        anew after each swap, because selection by the same data favors large differences. By default all targets count.
+        anew after each swap, because selection by the same data favors large differences. By
+        default all targets count.
     cross_validated : bool, default True
         Predictions come from cross-validation among these very patients. They then depend on
         each other, and differences after swaps are widened by √2: see
