@@ -1,0 +1,303 @@
+"""Expression: which genes are predicted, how well, and which extractor predicts better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from histograft.core.artefact import Artefact
+from histograft.core.errors import InputError
+from histograft.core.seeds import generator
+from histograft.verbs.comparison import (
+    COMPARED,
+    COMPARISON_COLUMNS,
+    COMPARISONS_TABLE,
+    REPEATS_TABLE,
+    RESULTS_TABLE,
+)
+from histograft.verbs.value_files import ValueTable, read_values
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from histograft.stats.correlation_bootstrap import CorrelationIntervals
+    from histograft.stats.permutation import PermutationTest
+
+ALL_GENES = "all genes"
+FDR = 0.05
+
+
+@dataclass
+class ExpressionComparison:
+    """M models on the same patients and genes.
+
+    Attributes
+    ----------
+    facts : dict
+        Facts of the predictions artefact.
+    models : list of ValueTable
+        Predictions by model.
+    n_draws : int
+        Draws of the bootstrap, permutations and swaps.
+    seed : int
+        Root of their chance.
+    """
+
+    facts: dict[str, Any]
+    models: list[ValueTable]
+    n_draws: int
+    seed: int
+
+    @classmethod
+    def of(cls, artefact: Artefact, n_draws: int, seed: int) -> Self:
+        """Read a predictions artefact."""
+        models = list(read_values(artefact))
+        for table in models[1:]:
+            if (table.units, table.targets) != (models[0].units, models[0].targets):
+                raise InputError(
+                    f"{artefact.path}: {table.model} predicts other patients or genes than "
+                    f"{models[0].model}"
+                )
+        return cls(artefact.facts, models, n_draws, seed)
+
+    @property
+    def name(self) -> str:
+        """Cohort and what is predicted, for people."""
+        return f"{self.facts['dataset']} (expression)"
+
+    @property
+    def warning(self) -> str:
+        """What to tell the reader; empty where nothing is wrong."""
+        return self._intervals.warning
+
+    def tables(
+        self, baseline: str, pairs: Sequence[tuple[str, str]], *, plain_t: bool
+    ) -> dict[str, pd.DataFrame]:
+        """Make the tables of this comparison, as `Comparison.tables` does.
+
+        Correlations are those of predictions averaged over repeats, with a bootstrap over
+        patients. Whether a gene is predicted at all is tested by permuting patients, at a false
+        discovery rate over genes. Two extractors are compared over all genes, and over the genes
+        that either of them predicts, by swapping them patient by patient. With `plain_t` the
+        paper's own statistics over genes are added, which take genes for independent.
+        """
+        import pandas as pd
+
+        return {
+            RESULTS_TABLE: pd.DataFrame(self._results(baseline)),
+            COMPARISONS_TABLE: pd.DataFrame(
+                self._comparisons(baseline, pairs, plain_t=plain_t), columns=COMPARISON_COLUMNS
+            ),
+            REPEATS_TABLE: pd.DataFrame(self._repeats()),
+        }
+
+    @property
+    def _names(self) -> list[str]:
+        return [table.model for table in self.models]
+
+    @cached_property
+    def _averaged(self) -> NDArray[np.float64]:
+        """Predictions averaged over repeats, (M, N, G)."""
+        import numpy as np
+
+        return np.stack([t.predicted.mean(axis=0, dtype=np.float64) for t in self.models])
+
+    @property
+    def _truth(self) -> NDArray[np.float64]:
+        import numpy as np
+
+        return self.models[0].truth.astype(np.float64)
+
+    @cached_property
+    def _intervals(self) -> CorrelationIntervals:
+        import numpy as np
+
+        from histograft.stats.correlation_bootstrap import correlation_bootstrap
+
+        return correlation_bootstrap(
+            self._averaged,
+            self._truth,
+            np.arange(len(self._truth)),
+            n_draws=self.n_draws,
+            rng=generator(self.seed, "bootstrap", self.name),
+        )
+
+    @cached_property
+    def _permuted(self) -> PermutationTest:
+        from histograft.stats.permutation import permutation_test
+
+        return permutation_test(
+            self._averaged,
+            self._truth,
+            cross_validated=self.facts["protocol"] == "cv",
+            n_permutations=self.n_draws,
+            rng=generator(self.seed, "permutation", self.name),
+        )
+
+    @cached_property
+    def _q_values(self) -> NDArray[np.float64]:
+        """Adjusted p values that a gene is predicted, (M, G); NaN where undefined."""
+        import numpy as np
+
+        from histograft.stats.compare import benjamini_hochberg
+
+        return np.stack([benjamini_hochberg(p) for p in self._permuted.p_value])
+
+    def _head(self, model: str, gene: str) -> dict[str, Any]:
+        return {
+            "dataset": self.facts["dataset"],
+            "protocol": self.facts["protocol"],
+            "target": gene,
+            "model": model,
+        }
+
+    def _complete(self, row: dict[str, Any]) -> dict[str, Any]:
+        n = len(self._truth)
+        common = {"ci_low": None, "ci_high": None, "repeat_sd": None, "ci_unit": "patient"}
+        return dict.fromkeys(COMPARED, None) | common | {"n_units": n, "n_groups": n} | row
+
+    def _results(self, baseline: str) -> Iterator[dict[str, Any]]:
+        import numpy as np
+
+        from histograft.stats.correlation import correlate, correlate_repeats
+
+        found = self._intervals
+        spearman = correlate(self._averaged, self._truth, method="spearman").r
+        for m, table in enumerate(self.models):
+            sd = correlate_repeats(table.predicted, self._truth).sd
+            compared = baseline in self._names and table.model != baseline
+            for g, gene in enumerate(table.targets):
+                head = self._head(table.model, gene)
+                row = head | {
+                    "metric": "pearson",
+                    "value": float(found.r[m, g]),
+                    "ci_low": float(found.interval[0, m, g]),
+                    "ci_high": float(found.interval[1, m, g]),
+                    "repeat_sd": None if np.isnan(sd[g]) else float(sd[g]),
+                }
+                other = self._gene_difference(table.model, baseline, g) if compared else {}
+                yield self._complete(row | other)
+                for metric, value in {
+                    "spearman": spearman[m, g],
+                    "p_permutation": self._permuted.p_value[m, g],
+                    "q_permutation": self._q_values[m, g],
+                }.items():
+                    yield self._complete(head | {"metric": metric, "value": float(value)})
+            yield from self._overall(m, table.model, baseline)
+
+    def _overall(self, m: int, model: str, baseline: str) -> Iterator[dict[str, Any]]:
+        """Over all genes: the mean correlation, and how many genes are predicted."""
+        import numpy as np
+
+        found = self._intervals
+        draws = found.mean_draws[m]
+        head = self._head(model, ALL_GENES)
+        row = head | {
+            "metric": "mean_pearson",
+            "value": float(np.nanmean(found.r[m])),
+            "ci_low": float(np.nanquantile(draws, 0.025)),
+            "ci_high": float(np.nanquantile(draws, 0.975)),
+        }
+        compared = baseline in self._names and model != baseline
+        yield self._complete(
+            row | (self._mean_difference(model, baseline, None) if compared else {})
+        )
+        counts = {
+            "n_genes": int(np.isfinite(found.r[m]).sum()),
+            "n_genes_predicted": int((self._q_values[m] < FDR).sum()),
+            "n_genes_nominal": int(self._permuted.n_nominal[m]),
+            "n_genes_nominal_by_chance": float(self._permuted.nominal_null[m].mean()),
+        }
+        for metric, value in counts.items():
+            yield self._complete(head | {"metric": metric, "value": value})
+
+    def _gene_difference(self, model: str, other: str, gene: int) -> dict[str, Any]:
+        sign, at = self._pair(model, other)
+        found = self._intervals
+        low, high = sorted(sign * found.difference_interval[:, at, gene])
+        return {
+            "compared_with": other,
+            "difference": float(sign * found.difference[at, gene]),
+            "difference_low": float(low),
+            "difference_high": float(high),
+        }
+
+    def _pair(self, model: str, other: str) -> tuple[int, int]:
+        """Sign and position of a pair of models among the bootstrap's pairs."""
+        a, b = self._names.index(model), self._names.index(other)
+        pairs = self._intervals.pairs
+        return (1, pairs.index((a, b))) if a < b else (-1, pairs.index((b, a)))
+
+    def _mean_difference(self, model: str, other: str, fdr: float | None) -> dict[str, Any]:
+        """Mean difference over genes, tested by swapping the extractors patient by patient."""
+        import numpy as np
+
+        from histograft.stats.gene_tests import swap_test
+
+        a, b = self._names.index(model), self._names.index(other)
+        result = swap_test(
+            self._averaged[[a, b]],
+            self._truth,
+            fdr=fdr,
+            cross_validated=self.facts["protocol"] == "cv",
+            n_swaps=self.n_draws,
+            rng=generator(self.seed, "swaps", self.name, model, other, str(fdr)),
+        )
+        ends: dict[str, Any] = {}
+        if fdr is None:
+            draws = self._intervals.mean_draws[a] - self._intervals.mean_draws[b]
+            low, high = np.nanquantile(draws, [0.025, 0.975])
+            ends = {"difference_low": float(low), "difference_high": float(high)}
+        return {
+            "compared_with": other,
+            "difference": result.mean,
+            **ends,
+            "test": "extractors swapped by patient",
+            "p_value": result.p_mean,
+            "p_adjusted": None,
+        }
+
+    def _comparisons(
+        self, baseline: str, pairs: Sequence[tuple[str, str]], *, plain_t: bool
+    ) -> Iterator[dict[str, Any]]:
+        usual = [(model, baseline) for model in self._names if model != baseline]
+        for model, other in dict.fromkeys([*usual, *pairs]):
+            if model not in self._names or other not in self._names:
+                continue
+            row = self._head(model, ALL_GENES) | {"metric": "mean_pearson"}
+            yield row | self._mean_difference(model, other, None)
+            predicted = self._head(model, f"genes predicted by either (FDR {FDR:g})")
+            yield predicted | {"metric": "mean_pearson"} | self._mean_difference(model, other, FDR)
+            if plain_t:
+                yield from self._as_in_the_paper(model, other)
+
+    def _as_in_the_paper(self, model: str, other: str) -> Iterator[dict[str, Any]]:
+        from histograft.stats.gene_tests import gene_sign_test, gene_t_test
+
+        sign, at = self._pair(model, other)
+        differences = sign * self._intervals.difference[at]
+        for test in (gene_t_test, gene_sign_test):
+            result = test(differences)
+            yield self._head(model, ALL_GENES) | {
+                "metric": "mean_pearson",
+                "compared_with": other,
+                "difference": result.mean,
+                "test": result.name,
+                "p_value": result.p_value,
+            }
+
+    def _repeats(self) -> Iterator[dict[str, Any]]:
+        """Mean correlation over genes in each repeat: a row a gene would be too many."""
+        import numpy as np
+
+        from histograft.stats.correlation import correlate_repeats
+
+        for table in self.models:
+            r = correlate_repeats(table.predicted, self._truth).per_repeat.r
+            for repeat, value in enumerate(np.nanmean(r, axis=1)):
+                head = self._head(table.model, ALL_GENES)
+                yield head | {"repeat": repeat, "metric": "mean_pearson", "value": float(value)}

@@ -1,0 +1,77 @@
+"""What the terminal says of molecular predictions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from histograft.core.reporter import Reporter
+from histograft.figures.numerals import format_p
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_GENES = 15
+METRICS = {"auc": "AUC", "mean_pearson": "mean correlation"}
+
+
+def tell_genes(results: pd.DataFrame, comparisons: pd.DataFrame, reporter: Reporter) -> None:
+    """Show what is predicted of genes, and the differences between models; nothing for patches."""
+    _tell_areas(results, reporter)
+    _tell_expression(results, reporter)
+    _tell_differences(comparisons[comparisons["metric"].isin(METRICS)], reporter)
+
+
+def _tell_areas(results: pd.DataFrame, reporter: Reporter) -> None:
+    areas = results[results["metric"] == "auc"]
+    if len(areas):
+        best = areas.groupby("target", sort=False)["value"].max().sort_values(ascending=False)
+        shown = areas[areas["target"].isin(best.index[:MOST_GENES])]
+        title = "Mutation status: area under the ROC curve"
+        if len(best) > MOST_GENES:
+            title += f" (the {MOST_GENES} best of {len(best)} genes)"
+        rows = [
+            [
+                row["target"],
+                row["label"],
+                f"{row['value']:.3f}",
+                f"{row['ci_low']:.3f} to {row['ci_high']:.3f}",
+                f"{row['n_units']:,}",
+            ]
+            for row in shown.to_dict("records")
+        ]
+        reporter.table(title, ["gene", "model", "AUC", "95 % interval", "patients"], rows)
+
+
+def _tell_expression(results: pd.DataFrame, reporter: Reporter) -> None:
+    whole = results[results["metric"].isin(["mean_pearson", "n_genes", "n_genes_predicted"])]
+    for (dataset, label), rows_of in whole.groupby(["dataset", "label"], sort=False):
+        value = rows_of.set_index("metric")["value"]
+        reporter.note(
+            f"{dataset}, {label}: {value['n_genes_predicted']:.0f} of {value['n_genes']:.0f} genes "
+            f"are predicted (FDR 5 %); mean correlation {value['mean_pearson']:.3f}"
+        )
+
+
+def _tell_differences(comparisons: pd.DataFrame, reporter: Reporter) -> None:
+    keys = ["dataset", "metric", "compared_with", "test"]
+    for (dataset, metric, other, test), part in comparisons.groupby(keys, sort=False):
+        rows = [
+            [
+                row["target"],
+                row["label"],
+                f"{row['difference']:+.3f}",
+                _range(row["difference_low"], row["difference_high"]),
+                format_p(row["p_value"]),
+                format_p(row["p_adjusted"]),
+            ]
+            for row in part.to_dict("records")
+        ]
+        reporter.table(
+            f"{dataset}: {METRICS[str(metric)]} less that of {other}; {test}",
+            ["target", "model", "difference", "95 % interval", "p", "p (Holm)"],
+            rows[:MOST_GENES],
+        )
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:+.3f} to {high:+.3f}" if low == low else "–"

@@ -1,0 +1,231 @@
+"""Mutation status: how well each gene is predicted, and which extractor does it better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from histograft.core.artefact import Artefact
+from histograft.core.errors import InputError
+from histograft.core.tables import PREDICTIONS
+from histograft.verbs.comparison import (
+    COMPARED,
+    COMPARISON_COLUMNS,
+    COMPARISONS_TABLE,
+    REPEATS_TABLE,
+    RESULTS_TABLE,
+)
+from histograft.verbs.molecular_prediction import MUTATED
+from histograft.verbs.prediction_files import TABLE
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+FEW_MUTATED = 20
+
+
+@dataclass(frozen=True)
+class GeneScores:
+    """Predictions of one gene by M models in R repeats for N patients.
+
+    Attributes
+    ----------
+    truth : array of bool, shape (N,)
+        Whether the patient is mutated.
+    scores : array of float64, shape (M, R, N)
+        Predicted probability, out of fold.
+    """
+
+    truth: NDArray[np.bool_]
+    scores: NDArray[np.float64]
+
+
+@dataclass
+class MutationComparison:
+    """M models on the same patients, gene by gene.
+
+    Attributes
+    ----------
+    facts : dict
+        Facts of the predictions artefact.
+    models : list of str
+        Names, in order.
+    genes : dict of str to GeneScores
+        Predictions by gene.
+    """
+
+    facts: dict[str, Any]
+    models: list[str]
+    genes: dict[str, GeneScores]
+
+    @classmethod
+    def of(cls, artefact: Artefact, n_draws: int, seed: int) -> Self:
+        """Read a predictions artefact; nothing is drawn, as DeLong's intervals need no draws."""
+        import numpy as np
+        import pandas as pd
+
+        del n_draws, seed
+        table = pd.read_parquet(artefact.file(TABLE))
+        table = PREDICTIONS.check(table, f"{artefact.path.name}/{TABLE}")
+        models = list(artefact.facts["models"])
+        n_repeats = int(table["repeat"].max()) + 1
+        genes = {}
+        for gene, rows in table.groupby("target", sort=False, observed=True):
+            first = rows[(rows["model"] == models[0]) & (rows["repeat"] == 0)]
+            units = first["unit"].to_numpy()
+            scores = np.empty((len(models), n_repeats, len(units)))
+            for m, model in enumerate(models):
+                of_model = rows[rows["model"] == model]
+                same = len(of_model) == scores[m].size
+                if not same or (of_model["unit"].to_numpy()[: len(units)] != units).any():
+                    raise InputError(
+                        f"{artefact.path}: {model} predicts other patients than {models[0]}"
+                    )
+                scores[m] = of_model["score"].to_numpy().reshape(n_repeats, -1)
+            truth = (first["truth"] == MUTATED).to_numpy(bool)
+            genes[str(gene)] = GeneScores(truth, scores)
+        return cls(artefact.facts, models, genes)
+
+    @property
+    def name(self) -> str:
+        """Cohort and what is predicted, for people."""
+        return f"{self.facts['dataset']} (mutation)"
+
+    @property
+    def warning(self) -> str:
+        """What to tell the reader; empty where nothing is wrong."""
+        few = [gene for gene, data in self.genes.items() if data.truth.sum() < FEW_MUTATED]
+        if not few:
+            return ""
+        return (
+            f"fewer than {FEW_MUTATED} patients are mutated in {', '.join(few)}: intervals there "
+            "are approximate at best"
+        )
+
+    def tables(
+        self, baseline: str, pairs: Sequence[tuple[str, str]], *, plain_t: bool
+    ) -> dict[str, pd.DataFrame]:
+        """Make the tables of this comparison, as `Comparison.tables` does.
+
+        Areas are those of probabilities averaged over repeats, with DeLong's intervals over
+        patients; the SD over repeats is split noise. With `plain_t` the paper's Wilcoxon test over
+        the genes' areas is added.
+        """
+        import pandas as pd
+
+        return {
+            RESULTS_TABLE: pd.DataFrame(self._results(baseline)),
+            COMPARISONS_TABLE: pd.DataFrame(
+                self._comparisons(baseline, pairs, plain_t=plain_t), columns=COMPARISON_COLUMNS
+            ),
+            REPEATS_TABLE: pd.DataFrame(self._repeats()),
+        }
+
+    def _head(self, model: str, gene: str) -> dict[str, Any]:
+        return {
+            "dataset": self.facts["dataset"],
+            "protocol": self.facts["protocol"],
+            "target": gene,
+            "model": model,
+        }
+
+    def _results(self, baseline: str) -> Iterator[dict[str, Any]]:
+        from histograft.stats.auc import auc, average_precision, delong
+        from histograft.stats.calibration import calibration
+
+        for gene, data in self.genes.items():
+            averaged = data.scores.mean(axis=1)
+            found = delong(data.truth, averaged)
+            precision = average_precision(data.truth, averaged)
+            for m, model in enumerate(self.models):
+                low, high = found.interval(m)
+                by_repeat = auc(data.truth, data.scores[m])
+                row = self._head(model, gene) | {
+                    "metric": "auc",
+                    "value": float(found.auc[m]),
+                    "ci_low": low,
+                    "ci_high": high,
+                    "repeat_sd": float(by_repeat.std(ddof=1)) if len(by_repeat) > 1 else None,
+                }
+                compared = baseline in self.models and model != baseline
+                other = self._compared(found, model, baseline) if compared else {}
+                yield self._complete(row | other, data)
+                fit = calibration(data.truth, averaged[m])
+                for metric, value in {
+                    "average_precision": float(precision.value[m]),
+                    "average_precision_no_skill": precision.no_skill,
+                    "brier": fit.brier,
+                    "calibration_slope": fit.slope,
+                    "calibration_in_the_large": fit.in_the_large,
+                    "null_model_share": self._null_share(gene, model),
+                }.items():
+                    yield self._complete(
+                        self._head(model, gene) | {"metric": metric, "value": value}, data
+                    )
+
+    def _null_share(self, gene: str, model: str) -> float:
+        """Share of fits in which the lasso chose no feature: everybody gets one probability."""
+        n_fits: int = self.facts["folds"] * self.facts["repeats"]
+        n_null: int = self.facts["null_models"][gene][model]
+        return n_null / n_fits
+
+    @staticmethod
+    def _complete(row: dict[str, Any], data: GeneScores) -> dict[str, Any]:
+        n = len(data.truth)
+        common = {"ci_low": None, "ci_high": None, "repeat_sd": None, "ci_unit": "patient"}
+        return dict.fromkeys(COMPARED, None) | common | {"n_units": n, "n_groups": n} | row
+
+    def _compared(self, found: Any, model: str, other: str) -> dict[str, Any]:
+        a, b = self.models.index(model), self.models.index(other)
+        result = found.difference(a, b)
+        low, high = found.difference_interval(a, b)
+        return {
+            "compared_with": other,
+            "difference": result.mean,
+            "difference_low": low,
+            "difference_high": high,
+            "test": result.name,
+            "p_value": result.p_value,
+            "p_adjusted": None,
+        }
+
+    def _comparisons(
+        self, baseline: str, pairs: Sequence[tuple[str, str]], *, plain_t: bool
+    ) -> Iterator[dict[str, Any]]:
+        import numpy as np
+
+        from histograft.stats.auc import delong
+        from histograft.stats.gene_tests import signed_rank
+
+        usual = [(model, baseline) for model in self.models if model != baseline]
+        found = {g: delong(d.truth, d.scores.mean(axis=1)) for g, d in self.genes.items()}
+        for model, other in dict.fromkeys([*usual, *pairs]):
+            if model not in self.models or other not in self.models:
+                continue
+            rows = [
+                self._head(model, gene) | {"metric": "auc"} | self._compared(result, model, other)
+                for gene, result in found.items()
+            ]
+            yield from rows
+            if plain_t:
+                differences = np.array([row["difference"] for row in rows])
+                result = signed_rank(differences)
+                yield self._head(model, "all genes") | {
+                    "metric": "auc",
+                    "compared_with": other,
+                    "difference": float(differences.mean()),
+                    "test": result.name,
+                    "p_value": result.p_value,
+                }
+
+    def _repeats(self) -> Iterator[dict[str, Any]]:
+        from histograft.stats.auc import auc
+
+        for gene, data in self.genes.items():
+            for m, model in enumerate(self.models):
+                for repeat, value in enumerate(auc(data.truth, data.scores[m])):
+                    head = self._head(model, gene) | {"repeat": repeat, "metric": "auc"}
+                    yield head | {"value": float(value)}
