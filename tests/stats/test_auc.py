@@ -96,6 +96,8 @@ def test_cross_validated_scores_have_twice_the_variance():
     plain, wide = delong(truth, scores), module.delong(truth, scores)
     np.testing.assert_allclose(wide.covariance, 2 * plain.covariance, rtol=1e-14)
     np.testing.assert_array_equal(wide.auc, plain.auc)
+    assert "doubled" in wide.difference(0, 1).name
+    assert "doubled" not in plain.difference(0, 1).name
 
 
 def test_scores_without_spread_are_not_certain():

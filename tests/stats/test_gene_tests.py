@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from histograft.core.errors import InputError
+from histograft.stats import gene_tests
 from histograft.stats.gene_tests import (
     gene_sign_test,
     gene_t_test,
@@ -73,6 +74,19 @@ def test_equals_all_swaps():
         null.append([d.mean(), np.median(d)])
     wanted = (np.abs(null) >= np.abs(null[0]) - 1e-12).mean(axis=0)
     assert (found.p_mean, found.p_median) == pytest.approx(tuple(wanted), abs=0.015)
+
+
+def test_correlations_after_each_swap():
+    rng = np.random.default_rng(6)
+    first, second, truth = cohort(rng, n=12, genes=4)
+    truth[2, 1] = np.nan
+    swaps = gene_tests._Swaps([first, second], truth, "pearson", 1.0)
+    signs = rng.choice([-1.0, 1.0], size=(20, 12))
+    a, b = standardized(first, truth), standardized(second, truth)
+    for sign, one, two in zip(signs, *swaps.correlations(signs), strict=True):
+        kept = sign[:, None] > 0
+        np.testing.assert_allclose(one, correlations(np.where(kept, a, b), truth), atol=1e-12)
+        np.testing.assert_allclose(two, correlations(np.where(kept, b, a), truth), atol=1e-12)
 
 
 def test_selection_is_the_union_over_both():

@@ -40,6 +40,8 @@ class DeLong:
         What the reader must know, empty where nothing is wrong: why numbers are undefined, or that
         the variance is 0 (all scores tied, or classes perfectly separated), which is a failure of
         the method and no certainty.
+    cross_validated : bool
+        Whether variances were doubled for the dependence of cross-validated scores.
     """
 
     auc: Float
@@ -47,6 +49,7 @@ class DeLong:
     n_events: int
     n_others: int
     reason: tuple[str, ...]
+    cross_validated: bool
 
     @property
     def se(self) -> Float:
@@ -73,7 +76,7 @@ class DeLong:
 
         Where the areas differ and the variance is 0 the test is undefined: p is NaN, not 0.
         """
-        name = "DeLong, paired"
+        name = "DeLong, paired" + (", variance doubled" if self.cross_validated else "")
         mean = float(self.auc[first] - self.auc[second])
         c = self.covariance
         variance = float(c[first, first] + c[second, second] - 2 * c[first, second])
@@ -136,15 +139,17 @@ def delong(truth: ArrayLike, scores: ArrayLike, *, cross_validated: bool = True)
     m, n, n_models = int(event.sum()), int((~event).sum()), len(s)
     if not m or not n:
         gone = np.full(n_models, np.nan)
-        return DeLong(gone, np.full((n_models,) * 2, np.nan), m, n, (ONE_CLASS,) * n_models)
+        unknown = np.full((n_models,) * 2, np.nan)
+        return DeLong(gone, unknown, m, n, (ONE_CLASS,) * n_models, cross_validated)
     of_events, of_others = _placements(event, s)
     auc = of_events.mean(axis=1)
     if m < 2 or n < 2:
-        return DeLong(auc, np.full((n_models,) * 2, np.nan), m, n, (ONE_UNIT,) * n_models)
+        unknown = np.full((n_models,) * 2, np.nan)
+        return DeLong(auc, unknown, m, n, (ONE_UNIT,) * n_models, cross_validated)
     covariance = np.atleast_2d(np.cov(of_events)) / m + np.atleast_2d(np.cov(of_others)) / n
     covariance *= width(cross_validated=cross_validated) ** 2
     reason = tuple(NO_SPREAD if v <= 1e-18 else "" for v in np.diag(covariance))
-    return DeLong(auc, covariance, m, n, reason)
+    return DeLong(auc, covariance, m, n, reason, cross_validated)
 
 
 def auc(truth: ArrayLike, scores: ArrayLike) -> Float:
