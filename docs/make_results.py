@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from histograft.figures.numerals import format_p
+
 HERE = Path(__file__).parent
 SETS = ("colon-polito", "nct-crc-111", "lung-lc25000", "oral-oscc")
 TUNED = "colon-polito"
@@ -147,7 +149,7 @@ def _claims(results: pd.DataFrame) -> str:
                 "95 % interval": f"{interval} (over {row['ci_unit']}es)"
                 if row["ci_unit"] == "patch"
                 else f"{interval} (over {row['ci_unit']}s)",
-                "p (Holm)": _p(row["p_adjusted"]),
+                "p (Holm)": format_p(row["p_adjusted"]),
                 "holds?": _holds(row),
             }
         )
@@ -191,8 +193,8 @@ def _pairs(comparisons: pd.DataFrame) -> str:
                     for a, b in zip(rows["difference_low"], rows["difference_high"], strict=True)
                 ],
                 "test": rows["test"],
-                "p": [_p(p) for p in rows["p_value"]],
-                "p (Holm)": [_p(p) for p in rows["p_adjusted"]],
+                "p": [format_p(p) for p in rows["p_value"]],
+                "p (Holm)": [format_p(p) for p in rows["p_adjusted"]],
             }
         )
     )
@@ -239,12 +241,6 @@ def _row(results: pd.DataFrame, claim: Claim, model: str) -> pd.Series:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
-
-
-def _p(p_value: float) -> str:
-    if pd.isna(p_value):
-        return "–"
-    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def _markdown(table: pd.DataFrame) -> str:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from histograft.figures.formats import format_column, format_number, format_p
+from histograft.figures.formats import format_column, format_number
+from histograft.figures.numerals import format_p, p_phrase, percent, points
 
 
 def parse(text: str) -> float:
@@ -46,3 +47,15 @@ def test_odd_cells():
     assert format_column(pd.Series([np.inf, -np.inf])) == ["∞", "−∞"]
     assert format_column(pd.Series([12, None], dtype="Int64")) == ["12", "–"]
     assert format_column(pd.Series([0, 1], dtype="int64"), p=True) == ["<0.001", "1.00"]
+
+
+@given(st.floats(0, 1))
+def test_a_p_value_reads_alike_in_a_sentence_and_in_a_table(p: float):
+    assert p_phrase(p).replace("p = ", "").replace("p < ", "<") == format_p(p)
+
+
+@given(st.floats(-1, 1))
+def test_points_and_percent_are_right_to_a_twentieth(share: float):
+    assert abs(parse(points(share)) - 100 * share) <= 0.0501
+    assert abs(parse(percent(share)) - 100 * share) <= 0.0501
+    assert ("+" in points(share) or "−" in points(share)) == (parse(points(share)) != 0)

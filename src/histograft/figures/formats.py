@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Columns of a table as people read them."""
 
 from __future__ import annotations
 
@@ -8,32 +8,7 @@ import numbers
 import numpy as np
 import pandas as pd
 
-NOTHING = "–"
-
-
-def format_p(p: float) -> str:
-    """Print a p value.
-
-    Parameters
-    ----------
-    p : float
-        0 to 1, or NaN.
-
-    Returns
-    -------
-    str
-        Two significant digits, three decimals at most; "<0.001" below that.
-
-    Examples
-    --------
-    >>> [format_p(p) for p in (0.0000021, 0.0123, 0.05, 0.42, 1.0)]
-    ['<0.001', '0.012', '0.050', '0.42', '1.00']
-    """
-    if math.isnan(p):
-        return NOTHING
-    if p < 0.001:
-        return "<0.001"
-    return f"{p:.3f}" if p < 0.0995 else f"{p:.2f}"
+from histograft.figures.numerals import NOTHING, format_p
 
 
 def format_number(value: float) -> str:
