@@ -19,6 +19,7 @@ _VERBS = {
     "standardize": "Standardize",
     "train": "Train",
     "embed": "Embed",
+    "pool": "Pool",
     "predict": "Predict",
     "compare": "Compare",
     "draw": "Draw",

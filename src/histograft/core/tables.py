@@ -352,6 +352,29 @@ SLIDE_INDEX = TableSpec(
     key=("slide_id",),
 )
 
+PATIENT_INDEX = TableSpec(
+    "patient index",
+    (
+        Column("patient_id", "text", "patient; row i of `features` is row i here"),
+        Column("n_slides", "integer", "slides behind the features"),
+        Column("n_tiles", "integer", "tiles behind the features"),
+    ),
+    key=("patient_id",),
+)
+
+NEAREST_TILES = TableSpec(
+    "nearest tiles",
+    (
+        Column("slide_id", "text", "slide"),
+        Column("model", "text", "name of the feature extractor"),
+        Column("x0", "integer", "left edge of its tile nearest to the slide's mean, level-0 px"),
+        Column("y0", "integer", "upper edge of that tile, level-0 px"),
+        Column("side0", "integer", "side of that tile, level-0 px"),
+        Column("distance", "number", "Euclidean, over features divided by their SD in the slide"),
+    ),
+    key=("slide_id", "model"),
+)
+
 PREDICTIONS = TableSpec(
     "predictions",
     (

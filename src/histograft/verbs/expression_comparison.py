@@ -96,6 +96,11 @@ class ExpressionComparison:
         }
 
     @property
+    def _cross_validated(self) -> bool:
+        """Whether predictions depend on each other, which widens intervals and tests."""
+        return bool(self.facts["protocol"] == "cv")
+
+    @property
     def _names(self) -> list[str]:
         return [table.model for table in self.models]
 
@@ -104,7 +109,17 @@ class ExpressionComparison:
         """Predictions averaged over repeats, (M, N, G)."""
         import numpy as np
 
-        return np.stack([t.predicted.mean(axis=0, dtype=np.float64) for t in self.models])
+        averaged = [t.predicted.mean(axis=0, dtype=np.float64) for t in self.models]
+        # A gene that is constant in some training fold has no prediction there: then it has none.
+        lacking = [np.isnan(a) & np.isfinite(self._truth) for a in averaged]
+        gone = np.any([table.any(axis=0) for table in lacking], axis=0)
+        return np.where(gone, np.nan, np.stack(averaged))
+
+    def _of_repeats(self, table: ValueTable) -> NDArray[np.float64]:
+        """Predictions of each repeat, (R, N, G), without genes that lack some."""
+        import numpy as np
+
+        return np.where(np.isnan(self._averaged[0]), np.nan, table.predicted)
 
     @property
     def _truth(self) -> NDArray[np.float64]:
@@ -123,6 +138,7 @@ class ExpressionComparison:
             self._truth,
             np.arange(len(self._truth)),
             n_draws=self.n_draws,
+            cross_validated=self._cross_validated,
             rng=generator(self.seed, "bootstrap", self.name),
         )
 
@@ -133,7 +149,7 @@ class ExpressionComparison:
         return permutation_test(
             self._averaged,
             self._truth,
-            cross_validated=self.facts["protocol"] == "cv",
+            cross_validated=self._cross_validated,
             n_permutations=self.n_draws,
             rng=generator(self.seed, "permutation", self.name),
         )
@@ -168,7 +184,7 @@ class ExpressionComparison:
         found = self._intervals
         spearman = correlate(self._averaged, self._truth, method="spearman").r
         for m, table in enumerate(self.models):
-            sd = correlate_repeats(table.predicted, self._truth).sd
+            sd = correlate_repeats(self._of_repeats(table), self._truth).sd
             compared = baseline in self._names and table.model != baseline
             for g, gene in enumerate(table.targets):
                 head = self._head(table.model, gene)
@@ -194,13 +210,13 @@ class ExpressionComparison:
         import numpy as np
 
         found = self._intervals
-        draws = found.mean_draws[m]
+        low, high = found.mean_interval(m)
         head = self._head(model, ALL_GENES)
         row = head | {
             "metric": "mean_pearson",
             "value": float(np.nanmean(found.r[m])),
-            "ci_low": float(np.nanquantile(draws, 0.025)),
-            "ci_high": float(np.nanquantile(draws, 0.975)),
+            "ci_low": low,
+            "ci_high": high,
         }
         compared = baseline in self._names and model != baseline
         yield self._complete(
@@ -234,8 +250,6 @@ class ExpressionComparison:
 
     def _mean_difference(self, model: str, other: str, fdr: float | None) -> dict[str, Any]:
         """Mean difference over genes, tested by swapping the extractors patient by patient."""
-        import numpy as np
-
         from histograft.stats.gene_tests import swap_test
 
         a, b = self._names.index(model), self._names.index(other)
@@ -243,15 +257,14 @@ class ExpressionComparison:
             self._averaged[[a, b]],
             self._truth,
             fdr=fdr,
-            cross_validated=self.facts["protocol"] == "cv",
+            cross_validated=self._cross_validated,
             n_swaps=self.n_draws,
             rng=generator(self.seed, "swaps", self.name, model, other, str(fdr)),
         )
         ends: dict[str, Any] = {}
         if fdr is None:
-            draws = self._intervals.mean_draws[a] - self._intervals.mean_draws[b]
-            low, high = np.nanquantile(draws, [0.025, 0.975])
-            ends = {"difference_low": float(low), "difference_high": float(high)}
+            low, high = self._intervals.mean_difference_interval(a, b)
+            ends = {"difference_low": low, "difference_high": high}
         return {
             "compared_with": other,
             "difference": result.mean,
@@ -297,7 +310,7 @@ class ExpressionComparison:
         from histograft.stats.correlation import correlate_repeats
 
         for table in self.models:
-            r = correlate_repeats(table.predicted, self._truth).per_repeat.r
+            r = correlate_repeats(self._of_repeats(table), self._truth).per_repeat.r
             for repeat, value in enumerate(np.nanmean(r, axis=1)):
                 head = self._head(table.model, ALL_GENES)
                 yield head | {"repeat": repeat, "metric": "mean_pearson", "value": float(value)}

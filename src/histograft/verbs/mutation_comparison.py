@@ -124,6 +124,11 @@ class MutationComparison:
             REPEATS_TABLE: pd.DataFrame(self._repeats()),
         }
 
+    @property
+    def _cross_validated(self) -> bool:
+        """Whether predictions depend on each other, which widens intervals and tests."""
+        return bool(self.facts["protocol"] == "cv")
+
     def _head(self, model: str, gene: str) -> dict[str, Any]:
         return {
             "dataset": self.facts["dataset"],
@@ -138,7 +143,7 @@ class MutationComparison:
 
         for gene, data in self.genes.items():
             averaged = data.scores.mean(axis=1)
-            found = delong(data.truth, averaged)
+            found = delong(data.truth, averaged, cross_validated=self._cross_validated)
             precision = average_precision(data.truth, averaged)
             for m, model in enumerate(self.models):
                 low, high = found.interval(m)
@@ -201,7 +206,12 @@ class MutationComparison:
         from histograft.stats.gene_tests import signed_rank
 
         usual = [(model, baseline) for model in self.models if model != baseline]
-        found = {g: delong(d.truth, d.scores.mean(axis=1)) for g, d in self.genes.items()}
+        found = {
+            gene: delong(
+                data.truth, data.scores.mean(axis=1), cross_validated=self._cross_validated
+            )
+            for gene, data in self.genes.items()
+        }
         for model, other in dict.fromkeys([*usual, *pairs]):
             if model not in self.models or other not in self.models:
                 continue

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TABLE_ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
-PATIENT_INDEX = "patients.parquet"
+PATIENTS = "patients.parquet"
 UNIT_COLUMNS = ("patient_id", "patient", "sample", "unit", "case_id", "index")
 
 
@@ -115,7 +115,7 @@ def _read(path: Path) -> tuple[dict[str, pd.DataFrame], Input]:
             f"{path} holds features of {artefact.facts.get('unit', 'patches')}, not of patients",
             "pool them first (histograft pool)",
         )
-    names = pd.read_parquet(artefact.file(PATIENT_INDEX))["patient_id"].astype(str)
+    names = pd.read_parquet(artefact.file(PATIENTS))["patient_id"].astype(str)
     found = {
         model: pd.DataFrame(load_features(artefact, model), index=names)
         for model in models_of(artefact)

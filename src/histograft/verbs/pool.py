@@ -1,0 +1,254 @@
+"""Average the tiles of slides to patients, and find the tile that is most like its slide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from histograft.core.artefact import (
+    Artefact,
+    Draft,
+    Identity,
+    is_artefact,
+    make_once,
+    open_artefact,
+)
+from histograft.core.configuration import Role, fields_with_role
+from histograft.core.errors import InputError
+from histograft.core.reporter import SILENT, Reporter
+from histograft.core.tables import NEAREST_TILES, PATIENT_INDEX, SLIDE_INDEX
+from histograft.verbs.patient_features import PATIENTS
+from histograft.verbs.slide_embedding import slide_folder
+from histograft.verbs.slide_list import INDEX, INDEX_FOLDER
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from histograft.stats.pooling import FeatureSums
+
+VERSION = 1
+NEAREST = "nearest_tiles.csv"
+DROPS = "drops.csv"
+ROWS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """Average the features of tiles to patients.
+
+    Attributes
+    ----------
+    features : Path
+        What `histograft embed` made of slides.
+    out : Path
+        Folder of the features artefact; new, empty, or of the same unfinished run.
+    weighting : str
+        "tiles": each tile counts alike, as in the FTX paper; "slides": each slide counts alike.
+    models : tuple of str
+        Models to pool; all by default.
+    sample_types : tuple of str
+        TCGA sample types that are kept, where slides bear barcodes: "01" is the primary tumor.
+    slide_kind : str
+        Kind of slide that is kept, where slides bear barcodes: any, frozen or diagnostic.
+    least_tissue_mm2 : float
+        Leave out slides with less tissue, mm².
+    """
+
+    features: Annotated[Path, Role.INPUT] = field(kw_only=False)
+    out: Annotated[Path, Role.OUTPUT]
+    weighting: Literal["tiles", "slides"] = "tiles"
+    models: tuple[str, ...] = ()
+    sample_types: tuple[str, ...] = ("01",)
+    slide_kind: Literal["any", "frozen", "diagnostic"] = "any"
+    least_tissue_mm2: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.least_tissue_mm2 >= 0:
+            raise InputError(f"--least-tissue-mm2 is {self.least_tissue_mm2}", "give 0 mm² or more")
+
+
+PRESETS: dict[str, dict[str, Any]] = {"paper": {"weighting": "tiles"}, "recommended": {}}
+
+
+def pool(config: Pool, reporter: Reporter = SILENT) -> Artefact:
+    """Make a features artefact with one row for each patient.
+
+    Parameters
+    ----------
+    config : Pool
+        What to do.
+    reporter : Reporter
+        Whom to tell.
+
+    Returns
+    -------
+    Artefact
+        Of kind ``features``: ``MODEL.h5`` for each model, ``patients.parquet`` (row i of every
+        file is row i here), ``nearest_tiles.csv`` and ``drops.csv``.
+
+    Raises
+    ------
+    InputError
+        There are no features of slides, or nobody is left.
+    ArtefactError
+        The folder is taken, or cannot be written, or features are damaged.
+    """
+    folder, listed = _list_of_slides(config.features)
+    identity = Identity(
+        "features",
+        "pool",
+        VERSION,
+        fields_with_role(config, Role.SETTING),
+        (listed.as_input("features"),),
+    )
+
+    def work(draft: Draft) -> Artefact:
+        return _pool(config, folder, listed, draft, reporter)
+
+    return make_once(config.out, identity, work, reporter)
+
+
+def _list_of_slides(path: Path) -> tuple[Path, Artefact]:
+    """Find the folder of `embed` and its list of slides, whichever of both is given."""
+    if is_artefact(path / INDEX_FOLDER):
+        return path, open_artefact(path / INDEX_FOLDER, "features")
+    if is_artefact(path):
+        listed = open_artefact(path, "features")
+        if listed.facts.get("unit") == "tile" and INDEX in listed.files:
+            return path.parent, listed
+        raise InputError(
+            f"{path} holds features of a {listed.facts.get('unit', 'patch')}, not of slides",
+            "give the folder that `histograft embed SLIDES.csv` wrote",
+        )
+    raise InputError(
+        f"{path} holds no list of slides ({INDEX_FOLDER}/{INDEX})",
+        "give the folder of a finished `histograft embed SLIDES.csv`",
+    )
+
+
+def _pool(
+    config: Pool, folder: Path, listed: Artefact, draft: Draft, reporter: Reporter
+) -> Artefact:
+    import pandas as pd
+
+    from histograft.stats.pooling import pool_slides
+
+    slides, drops = _usable_slides(config, listed, reporter)
+    models = _models(config, listed)
+    patient_of = dict(zip(slides["slide_id"], slides["patient_id"], strict=True))
+    nearest: list[dict[str, Any]] = []
+    sums: dict[str, dict[Any, FeatureSums]] = {model: {} for model in models}
+    with reporter.task("slides to patients", len(slides)) as task:
+        for slide_id in slides["slide_id"]:
+            artefact = open_artefact(slide_folder(folder, slide_id), "features")
+            for model in models:
+                found, place = _one_slide(artefact, model)
+                sums[model][slide_id] = found
+                nearest.append({"slide_id": slide_id, "model": model} | place)
+            task.advance(1, str(slide_id))
+    patients = _patient_table(slides)
+    for model in models:
+        means = pool_slides(sums[model], patient_of, weighting=config.weighting)
+        with draft.writing(f"{model}.h5") as path:
+            _write(path, model, [means[p] for p in patients["patient_id"]], config)
+    with draft.writing(PATIENTS) as path:
+        PATIENT_INDEX.check(patients, PATIENTS).to_parquet(path, index=False)
+    with draft.writing(NEAREST) as path:
+        NEAREST_TILES.check(pd.DataFrame(nearest), NEAREST).to_csv(path, index=False)
+    with draft.writing(DROPS) as path:
+        drops.to_csv(path, index=False)
+    reporter.note(f"{len(slides)} slides of {len(patients)} patients")
+    return draft.finish(
+        {
+            "unit": "patient",
+            "models": models,
+            "n_slides": len(slides),
+            "n_patients": len(patients),
+            "n_dropped": len(drops),
+        }
+    )
+
+
+def _models(config: Pool, listed: Artefact) -> list[str]:
+    there = list(listed.facts["models"])
+    if unknown := [name for name in config.models if name not in there]:
+        raise InputError(f"no features of the model {unknown[0]}", f"choose of {', '.join(there)}")
+    return list(config.models) or there
+
+
+def _usable_slides(
+    config: Pool, listed: Artefact, reporter: Reporter
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Slides with tiles that the rules keep, each with its patient, and the others with reasons."""
+    import pandas as pd
+
+    from histograft.molecular.cohort import CohortRules, build_cohort
+    from histograft.molecular.drops import DropList, join_drops
+
+    index = SLIDE_INDEX.check(pd.read_csv(listed.file(INDEX), dtype={"patient_id": str}), INDEX)
+    own = DropList("slides")
+    for row in index[index["n_tiles"] == 0].to_dict("records"):
+        own.add("slide", row["slide_id"], "no-tiles", f"{row['status']}: {row['reason']}")
+    rules = CohortRules(
+        sample_types=config.sample_types,
+        slide_kind=config.slide_kind,
+        least_tissue_mm2=config.least_tissue_mm2,
+    )
+    with_tiles = index[index["n_tiles"] > 0]
+    if with_tiles.empty:
+        raise InputError("no slide has tiles", "see the outcome table of `histograft embed`")
+    table = with_tiles[["slide_id", "patient_id", "tissue_mm2"]]
+    cohort = build_cohort(table, {}, rules, name=INDEX)
+    for note in cohort.notes:
+        reporter.note(note)
+    drops = join_drops([own.table(), cohort.drops])
+    for (kind, reason), rows in drops.groupby(["kind", "reason"], sort=False):
+        reporter.note(f"left out: {int(rows['count'].sum())} {kind} ({reason})")
+    return cohort.slides.merge(index[["slide_id", "n_tiles"]], on="slide_id"), drops
+
+
+def _one_slide(artefact: Artefact, model: str) -> tuple[FeatureSums, dict[str, Any]]:
+    """Sum up the tiles of a slide, and find the one that is nearest to their mean."""
+    import h5py
+
+    from histograft.stats.pooling import FeatureSums, NearestTile
+
+    with h5py.File(artefact.file(f"{model}.h5"), "r") as file:
+        size = file["features"].shape[1]
+        sums = FeatureSums(size)
+        for block in _blocks(file):
+            sums.add(block)
+        nearest = NearestTile(sums.mean, sums.sd)
+        for block in _blocks(file):
+            nearest.add(block)
+        x0, y0 = file["coords"][nearest.index]
+        side0 = int(file["coords"].attrs["patch_size_level0"])
+    place = {"x0": int(x0), "y0": int(y0), "side0": side0, "distance": nearest.distance}
+    return sums, place
+
+
+def _blocks(file: Any) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, file["features"].shape[0], ROWS_AT_ONCE):
+        yield file["features"][start : start + ROWS_AT_ONCE]
+
+
+def _patient_table(slides: pd.DataFrame) -> pd.DataFrame:
+    grouped = slides.groupby("patient_id", sort=True)
+    table = grouped.agg(n_slides=("slide_id", "size"), n_tiles=("n_tiles", "sum"))
+    return table.reset_index()
+
+
+def _write(path: Path, model: str, means: list[NDArray[np.float64]], config: Pool) -> None:
+    import h5py
+    import numpy as np
+
+    with h5py.File(path, "w") as file:
+        features = file.create_dataset("features", data=np.stack(means).astype(np.float32))
+        features.attrs.update(
+            {"name": "patients", "savetodir": "", "encoder": model, "histo_unit": "patient",
+             "histo_weighting": config.weighting}
+        )  # fmt: skip
