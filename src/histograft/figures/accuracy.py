@@ -15,6 +15,7 @@ from histograft.figures import boxes
 from histograft.figures.palette import model_style, order_models
 from histograft.figures.style import (
     MUTED,
+    PANEL_IN,
     clean_axes,
     fit_name,
     hide_unused,
@@ -35,7 +36,7 @@ def accuracy_boxes(
     metric: str = "accuracy",
     models: Sequence[str] | None = None,
     chance: Mapping[str, float] | None = None,
-    n_columns: int | None = None,
+    legend: bool = True,
 ) -> Figure:
     """Draw one panel per data set: a box over repeats and an interval for each model.
 
@@ -57,8 +58,8 @@ def accuracy_boxes(
         Draw these only; two models on an axis of their own show what the full list hides.
     chance : mapping of str to float, optional
         For a data set the share of its largest class, drawn as a dashed line.
-    n_columns : int, optional
-        Panels side by side; 1 or 2 by default.
+    legend : bool
+        Explain boxes and intervals beneath the panels.
 
     Returns
     -------
@@ -83,11 +84,11 @@ def accuracy_boxes(
     if both.empty:
         raise InputError(f"no value of the metric {metric!r} to draw")
     panels = list(both.groupby(["dataset", "protocol"], sort=False))
-    n_columns = min(len(panels), n_columns or 2)
+    n_columns = min(len(panels), 2)
     n_rows = math.ceil(len(panels) / n_columns)
     most = max(panel["model"].nunique() for _, panel in panels)
-    height = n_rows * (0.36 * most + 0.95) + 0.5
-    figure = new_figure(9.6 if n_columns > 1 else 5.8, height)
+    height = n_rows * (0.36 * most + 0.95) + 0.5 * legend
+    figure = new_figure(PANEL_IN * n_columns, height)
     grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel().tolist()
     for axes, (key, panel) in zip(grid, panels, strict=False):
         rows = {name: _of(table, key) for name, table in (("r", repeats), ("s", results))}
@@ -95,10 +96,11 @@ def accuracy_boxes(
         axes.set_title(panel_name(*key))
         _draw_chance(axes, (chance or {}).get(str(key[0])))
     hide_unused(grid[len(panels) :])
-    figure.legend(
-        handles=boxes.legend_handles(repeats, boxes.interval_legend(results)),
-        loc="outside lower left",
-    )
+    if legend:
+        figure.legend(
+            handles=boxes.legend_handles(repeats, boxes.interval_legend(results)),
+            loc="outside lower left",
+        )
     return figure
 
 
@@ -148,7 +150,8 @@ def _sizes(results: pd.DataFrame) -> str:
     n_units, n_groups = int(counts["n_units"].iloc[0]), int(counts["n_groups"].iloc[0])
     if set(counts["ci_unit"]) == {"patch"}:
         return f" · {n_units:,} patches, no groups used"
-    return f" · {n_units:,} patches in {n_groups:,} groups"
+    kind = "images" if set(counts["ci_unit"]) == {"image"} else "groups"
+    return f" · {n_units:,} patches in {n_groups:,} {kind}"
 
 
 def _draw_chance(axes: Axes, chance: float | None) -> None:

@@ -18,10 +18,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from histograft.figures.palette import ModelStyle
 from histograft.figures.style import INK, MUTED
 
-BOX_LEGEND = "box, line, whiskers, dots: repeats of the cross-validation (split noise, not a CI)"
+BOX_LEGEND = "box, line, whiskers, dots: repeats of the cross-\nvalidation (split noise, not a CI)"
 
 
-PLURALS = {"patch": "patches"}
+PLURALS = {"patch": "patches", "image": "source images"}
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def interval_legend(results: pd.DataFrame | None) -> str:
         return ""
     units = sorted(str(unit) for unit in results["ci_unit"].dropna().unique())
     which = " or ".join(PLURALS.get(unit, f"{unit}s") for unit in units) or "units"
-    return f"diamond, bar: estimate over all repeats, 95 % interval from resampling {which}"
+    return f"diamond, bar: estimate over all repeats, 95 % interval\nfrom resampling {which}"
 
 
 def set_range(axes: Axes, numbers: Sequence[float], *, percent: bool) -> None:
@@ -207,12 +207,9 @@ def describe(row: Row, *, percent: bool) -> str:
     >>> describe(Row(np.array([]), 0.984, 0.971, 0.993), percent=True)
     '98.4 [97.1, 99.3]'
     """
-    point = row.point
-    if not math.isfinite(point):
-        point = float(np.mean(row.values)) if row.values.size else math.nan
-    if not math.isfinite(point):
+    if not math.isfinite(row.point):
         return "not estimable"
-    numbers = [f"{100 * n:.1f}" if percent else f"{n:.3f}" for n in (point, row.low, row.high)]
+    numbers = [f"{100 * n:.1f}" if percent else f"{n:.3f}" for n in (row.point, row.low, row.high)]
     if math.isfinite(row.low) and math.isfinite(row.high):
         return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
     return numbers[0]

@@ -20,7 +20,7 @@ COLUMNS = ["dataset", "protocol", "model", "label", "truth", "predicted", "count
 MOST_WITH_COUNTS, MOST_WITH_TEXT = 12, 24
 # Margins in inches. They are set by hand: the automatic layouts give all matrices one size,
 # and then two classes fill a page or nine are too small to read.
-LEFT_IN, GAP_IN, TOP_IN = 1.65, 0.3, 0.62
+GAP_IN, TOP_IN = 0.3, 0.75
 
 _RIGHT = (
     LinearSegmentedColormap.from_list("right", ["#f3f7fb", "#7fa9d3", "#17508a"]),
@@ -62,17 +62,18 @@ def confusion_matrices(confusion: pd.DataFrame) -> Figure:
     panels = list(confusion.groupby(["dataset", "protocol"], sort=False))
     orders = [_classes(panel) for _, panel in panels]
     sides = [_side_in(len(classes)) for classes in orders]
-    width = LEFT_IN + len(models) * (max(sides) + GAP_IN)
+    left_in = max(map(_left_in, orders))
+    width = left_in + len(models) * (max(sides) + GAP_IN)
     bottoms = [_bottom_in(classes) for classes in orders]
     height = sum(sides) + sum(bottoms) + len(panels) * TOP_IN
     figure = new_figure(width, height, layout=None)
     top = height
     for (key, panel), classes, side, bottom in zip(panels, orders, sides, bottoms, strict=True):
         top -= TOP_IN + side
-        figure.text(0.1 / width, (top + side + 0.36) / height, panel_name(*key), weight="bold")
+        figure.text(0.1 / width, (top + side + 0.47) / height, panel_name(*key), weight="bold")
         shown = [model for model in models if (panel["model"] == model).any()]
         for column, model in enumerate(shown):
-            left = LEFT_IN + column * (side + GAP_IN)
+            left = left_in + column * (side + GAP_IN)
             place = (left / width, top / height, side / width, side / height)
             table = panel[panel["model"] == model]
             axes = figure.add_axes(place)
@@ -89,9 +90,14 @@ def _side_in(n_classes: int) -> float:
     return max(1.8, n_classes * (0.42 if n_classes <= MOST_WITH_COUNTS else 0.28))
 
 
+def _left_in(classes: list[str]) -> float:
+    longest = max(len(line) for name in classes for line in fit_name(name, 20).split("\n"))
+    return 0.3 + 0.075 * max(longest, 8)
+
+
 def _bottom_in(classes: list[str]) -> float:
     longest = max(len(line) for name in classes for line in fit_name(name, 18).split("\n"))
-    return 0.6 + 0.052 * longest
+    return 0.45 + 0.052 * longest
 
 
 def _classes(panel: pd.DataFrame) -> list[str]:
@@ -116,15 +122,16 @@ def _draw_matrix(axes: Axes, counts: np.ndarray, classes: list[str]) -> None:
     )
     diagonal = np.eye(n, dtype=bool)
     axes.set_facecolor("#e9ebee")
+    edges = np.arange(n + 1) - 0.5
     for scale, hidden in ((_RIGHT, ~diagonal), (_WRONG, diagonal)):
         shown = np.ma.masked_array(shares, hidden | np.isnan(shares))
-        axes.imshow(shown, cmap=scale[0], norm=scale[1], interpolation="nearest")
+        # Squares instead of an image: an SVG of them is sharp at any size.
+        axes.pcolormesh(
+            edges, edges, shown, cmap=scale[0], norm=scale[1], edgecolors="white", linewidth=1.2
+        )
     for i, j in zip(*np.nonzero(counts > 0), strict=True):
         _write_cell(axes, (i, j), shares[i, j], counts[i, j], n)
-    lines = np.arange(n - 1) + 0.5
-    axes.set_xticks(lines, minor=True)
-    axes.set_yticks(lines, minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.2)
+    axes.set(xlim=(-0.5, n - 0.5), ylim=(n - 0.5, -0.5), aspect="equal")
     axes.tick_params(which="both", length=0)
     angle: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(range(n), [fit_name(name, 18) for name in classes], **angle)

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from histograft.core.errors import InputError
 from histograft.core.tables import require_columns
-from histograft.figures.style import clean_axes, fit_name, new_figure, styled
+from histograft.figures.style import PANEL_IN, clean_axes, fit_name, new_figure, styled
 
 # Drawn where the history has them: column, name, line, color.
 _CURVES = {
@@ -21,6 +21,11 @@ _CURVES = {
         ("train_accuracy", "training", "-", "#1f5f9e"),
         ("val_accuracy", "validation", "--", "#c44e00"),
     ),
+}
+STEPS = {
+    "head": "dense layers (Part B)",
+    "body": "all but the dense layers (Part A)",
+    "all": "all layers",
 }
 
 
@@ -53,13 +58,13 @@ def training_curves(history: pd.DataFrame) -> Figure:
     if not rows:
         raise InputError("the training history holds neither loss nor accuracy")
     steps = list(dict.fromkeys(history["step"]))
-    figure = new_figure(max(4.6, 3.4 * len(steps) + 0.4), 2.3 * len(rows) + 0.3)
+    figure = new_figure(max(PANEL_IN, 2.3 * len(steps) + 0.4), 2.0 * len(rows) + 0.3)
     grid = figure.subplots(len(rows), len(steps), squeeze=False, sharey="row", sharex="col")
     for axes_row, quantity in zip(grid, rows, strict=True):
         for column, (axes, step) in enumerate(zip(axes_row, steps, strict=True)):
             _draw_curves(axes, history[history["step"] == step], quantity)
             if quantity == rows[0]:
-                axes.set_title(f"step: {fit_name(step, 30, 1)}")
+                axes.set_title(fit_name(STEPS.get(str(step), step), 26, 2))
             if quantity == rows[-1]:
                 axes.set_xlabel("epoch")
             if column == 0:
@@ -70,7 +75,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
 
 def _draw_curves(axes: Axes, history: pd.DataFrame, quantity: str) -> None:
     for name, label, line, color in _CURVES[quantity]:
-        if name in history:
+        if name in history and history[name].notna().any():
             shown = history.dropna(subset=[name])
             axes.plot(
                 shown["epoch"],

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import pandas as pd
@@ -17,13 +15,15 @@ from markupsafe import Markup, escape
 
 from histograft.core.errors import InputError
 from histograft.figures.formats import format_column, is_numeric, is_p_column
-from histograft.figures.style import DPI
 
-CSS_PX_PER_IN = 96
+CSS_PX_PER_PT = 96 / 72
 # A picture may shrink to this share of its size on a narrow screen, then it scrolls.
 SMALLEST_SHARE = 0.62
 # Cells up to this many letters are not broken into lines.
 SHORT_CELL = 28
+# What may stand unescaped in a data address and in an attribute between double quotes.
+_SAFE = " !$'()*+,-./:;=?@[]^_{|}~"
+_SIZE = re.compile(r"<svg [^>]*?width='([\d.]+)pt' height='([\d.]+)pt'")
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,18 @@ class Picture:
 
     Attributes
     ----------
-    file : pathlib.Path
-        A PNG file; it is copied into the page.
+    panels : tuple of str
+        SVG, a text for each panel. Panels stand side by side where the screen has room, one
+        beneath the other where it has not.
     caption : str
         What to see in it, and how to read it.
     alt : str
         What it shows, for those who cannot see it; never empty.
-    narrow : pathlib.Path or None
-        Another PNG for screens narrower than 700 px.
     """
 
-    file: Path
+    panels: tuple[str, ...]
     caption: str
     alt: str
-    narrow: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -63,12 +61,16 @@ class Table:
         For a column what it means; shown on demand beneath the table.
     headers : mapping of str to str
         For a column what to write above it instead of its name.
+    group : str
+        A column that is not shown: where it changes, its value stands as a heading across the
+        table. "" for none.
     """
 
     frame: pd.DataFrame
     caption: str
     help: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class Section:
         After the figures.
     code : tuple of str
         Blocks of commands, after the tables.
+    terms : mapping of str to str
+        Words and what they mean, last.
     """
 
     title: str
@@ -94,6 +98,7 @@ class Section:
     figures: tuple[Picture, ...] = ()
     tables: tuple[Table, ...] = ()
     code: tuple[str, ...] = ()
+    terms: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,9 @@ class Page:
         Heading of the page.
     verdict : str
         The answer in one sentence; it stands first.
+    answers : tuple of str
+        The answer in parts, as a list beneath the sentence; what stands before the first colon of
+        a part is set apart.
     notices : tuple of str
         What a reader must know before believing a number, such as "the data are synthetic".
     sections : tuple of Section
@@ -120,6 +128,7 @@ class Page:
 
     title: str
     verdict: str
+    answers: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -168,16 +177,20 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["rich"] = _rich_text
     environment.filters["picture"] = _picture
+    environment.filters["head"] = _head_and_rest
     environment.filters["cells"] = _table_cells
     return environment
 
 
+# No line ends between a number and its percent sign, nor around the sign of a p value.
+_UNIT = re.compile(r"(?<=\d) (?=%)|(?<=\bp) (?=[=<] \d)|(?<=\bp [=<]) (?=\d)")
 _CODE = re.compile(r"`([^`]+)`")
 _LINK = re.compile(r"https://[^\s<>\"'`]*[^\s<>\"'`.,;:!?)\]]")
 
 
 def _rich_text(text: str) -> Markup:
     # Split before escaping, so that an address keeps its "&" and code its "<".
+    text = _UNIT.sub("\N{NO-BREAK SPACE}", text)
     pieces: list[Markup] = []
     for index, piece in enumerate(_CODE.split(text)):
         if index % 2:
@@ -197,51 +210,79 @@ def _with_links(text: str) -> Markup:
     return Markup("").join([*pieces, escape(text[end:])])
 
 
-def _picture(picture: Picture) -> dict[str, Any]:
+def _head_and_rest(text: str) -> tuple[str, str]:
+    head, colon, rest = text.partition(": ")
+    return (head + ":", rest) if colon else ("", text)
+
+
+def _picture(picture: Picture) -> list[dict[str, Any]]:
     if not picture.alt.strip():
-        raise InputError(f"{picture.file} has no alternative text", "describe what it shows")
-    wide = _png(picture.file)
-    return {**wide, "narrow": None if picture.narrow is None else _png(picture.narrow)}
+        raise InputError(
+            f"the picture {picture.caption!r} has no alternative text", "describe what it shows"
+        )
+    return [_panel(svg) for svg in picture.panels]
 
 
-def _png(file: Path) -> dict[str, Any]:
-    data = file.read_bytes()
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 24:
-        raise InputError(f"{file} is no PNG file", "save the figure with `save_figure`")
-    width, height = struct.unpack(">II", data[16:24])
-    scale = CSS_PX_PER_IN / DPI
+def _panel(svg: str) -> dict[str, Any]:
+    size = _SIZE.match(svg)
+    if size is None:
+        raise InputError(
+            "a panel is no SVG with a size in points", "render the figure with `figure_bytes`"
+        )
+    width, height = (float(points) * CSS_PX_PER_PT for points in size.groups())
     return {
-        "source": "data:image/png;base64," + base64.b64encode(data).decode(),
-        "width": round(width * scale),
-        "height": round(height * scale),
-        "least": round(width * scale * SMALLEST_SHARE),
+        # Less than base64, which would be a third more, and of what is base64 inside once again.
+        "source": Markup("data:image/svg+xml," + quote(svg, safe=_SAFE)),
+        "width": round(width),
+        "height": round(height),
+        "least": round(width * SMALLEST_SHARE),
     }
 
 
 def _table_cells(table: Table) -> dict[str, Any]:
     frame = table.frame
-    columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
+    groups = list(frame[table.group]) if table.group else []
+    shown = frame.drop(columns=table.group) if table.group else frame
+    columns = [shown.iloc[:, i] for i in range(shown.shape[1])]
+    names = [str(column.name) for column in columns]
+    heads = [table.headers.get(name, name.replace("_", " ")) for name in names]
     texts = [format_column(column, p=is_p_column(column.name)) for column in columns]
-    first = texts[0] if texts else []
+    numeric = [
+        is_numeric(column) or _are_numbers(cells)
+        for column, cells in zip(columns, texts, strict=True)
+    ]
+    # An interval stays on one line; the number before it may stand above.
+    texts = [
+        [cell.replace(" to ", _TO) for cell in cells] if number else cells
+        for cells, number in zip(texts, numeric, strict=True)
+    ]
+    rows = list(zip(*texts, strict=True))
     return {
         "heads": [
-            {
-                "text": table.headers.get(str(c.name), str(c.name).replace("_", " ")),
-                "numeric": is_numeric(c),
-            }
-            for c in columns
+            {"text": head, "numeric": number} for head, number in zip(heads, numeric, strict=True)
         ],
         "rows": [
             {
                 "cells": [{"text": cell, "short": len(cell) <= SHORT_CELL} for cell in cells],
-                "starts": i > 0 and cells[0] != first[i - 1],
+                "starts": not groups and i > 0 and cells[0] != rows[i - 1][0],
+                "group": groups[i] if groups and groups[i] not in groups[i - 1 : i] else None,
             }
-            for i, cells in enumerate(zip(*texts, strict=True))
+            for i, cells in enumerate(rows)
         ],
-        "grouped": len(set(first)) < len(first),
+        "grouped": not groups and len({cells[0] for cells in rows}) < len(rows),
         "help": [
-            (table.headers.get(str(c.name), str(c.name).replace("_", " ")), table.help[str(c.name)])
-            for c in columns
-            if str(c.name) in table.help
+            (head, table.help[name])
+            for head, name in zip(heads, names, strict=True)
+            if name in table.help
         ],
     }
+
+
+_TO = "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}"
+_SIGNED = r"[<+−-]?[\d.,]+"
+_NUMBERS = re.compile(rf"–|{_SIGNED}(?: %)?(?: to {_SIGNED}| \({_SIGNED} to {_SIGNED}\))?")
+
+
+def _are_numbers(cells: list[str]) -> bool:
+    """Whether texts are numbers, intervals, or numbers with their intervals."""
+    return bool(cells) and all(_NUMBERS.fullmatch(cell) for cell in cells)

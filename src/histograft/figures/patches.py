@@ -12,8 +12,8 @@ from PIL import Image
 from histograft.core.errors import InputError
 from histograft.figures.style import fit_name, new_figure, panel_name, styled
 
-SIDE_PX, GAP_PX = 112, 4
-SIDE_IN = 0.72
+SIDE_PX, GAP_PX = 96, 3
+SIDE_IN = 0.6
 
 Samples = Mapping[str, Mapping[str, Sequence[np.ndarray]]]
 
@@ -26,7 +26,7 @@ def patch_sheet(samples: Samples) -> Figure:
     ----------
     samples : mapping of str to mapping of str to sequence of numpy.ndarray
         For a data set its classes, for a class its patches: uint8, shape (H, W, 3) or (H, W).
-        Each is scaled to fit a square of 112 px; the sheet shows appearance, not scale.
+        Each is scaled to fit a square of 96 px; the sheet shows appearance, not scale.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def patch_sheet(samples: Samples) -> Figure:
         raise InputError("there is no sample patch to draw")
     most = max(len(patches) for classes in panels.values() for patches in classes.values())
     heights = [len(classes) * SIDE_IN + 0.4 for classes in panels.values()]
-    figure = new_figure(most * SIDE_IN + 1.9, sum(heights))
+    figure = new_figure(most * SIDE_IN + 1.2, sum(heights))
     grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights).ravel()
     for axes, (dataset, classes) in zip(grid, panels.items(), strict=True):
         _draw_sheet(axes, classes, most)
@@ -58,9 +58,9 @@ def _draw_sheet(axes: Axes, classes: Mapping[str, Sequence[np.ndarray]], n_colum
         for j, patch in enumerate(patches):
             tile = _tile(patch, name)
             sheet[i * step : i * step + SIDE_PX, j * step : j * step + SIDE_PX] = tile
-    axes.imshow(sheet, interpolation="antialiased")
+    axes.imshow(sheet, interpolation="none")  # an SVG then holds the pixels as they are
     middles = [i * step + SIDE_PX / 2 for i in range(len(classes))]
-    axes.set_yticks(middles, [fit_name(name, 20, 3) for name in classes])
+    axes.set_yticks(middles, [fit_name(name, 14, 3) for name in classes])
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -13,7 +13,15 @@ from histograft.core.errors import InputError
 from histograft.core.tables import require_columns
 from histograft.figures import boxes
 from histograft.figures.palette import model_style
-from histograft.figures.style import clean_axes, fit_name, is_share, new_figure, panel_name, styled
+from histograft.figures.style import (
+    PANEL_IN,
+    clean_axes,
+    fit_name,
+    is_share,
+    new_figure,
+    panel_name,
+    styled,
+)
 
 KEYS = ["dataset", "protocol", "model", "label", "metric"]
 
@@ -25,6 +33,7 @@ def class_boxes(
     *,
     results: pd.DataFrame | None = None,
     measure: str = "recall",
+    legend: bool = True,
 ) -> Figure:
     """Draw one panel per data set and in it, class by class, a box over repeats for each model.
 
@@ -40,6 +49,8 @@ def class_boxes(
         Columns of the results table; adds estimate and interval to each box.
     measure : str
         The part of the metric's name before the colon.
+    legend : bool
+        Explain colors, boxes and intervals beneath the panels.
 
     Returns
     -------
@@ -62,18 +73,43 @@ def class_boxes(
     panels = list(both.groupby(["dataset", "protocol"], sort=False))
     line_in = 0.18 if results is None else 0.25
     heights = [_n_lines(panel) * line_in + 0.8 for _, panel in panels]
-    figure = new_figure(6.8, sum(heights) + 0.7)
+    figure = new_figure(PANEL_IN, sum(heights) + 0.9 * legend)
     grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights).ravel()
     for axes, (key, panel) in zip(grid, panels, strict=True):
         here = [t[(t["dataset"] == key[0]) & (t["protocol"] == key[1])] for t in tables]
         _draw_panel(axes, panel, models, here)
         axes.set_title(panel_name(*key))
         axes.set_xlabel(f"{measure} (%)" if is_share(measure) else measure)
-    handles = [*_model_handles(both, models)]
-    intervals = boxes.interval_legend(tables[1] if results is not None else None)
-    figure.legend(
-        handles=handles + boxes.legend_handles(tables[0], intervals), loc="outside lower left"
-    )
+    if legend:
+        handles = [*_model_handles(both, models)]
+        intervals = boxes.interval_legend(tables[1] if results is not None else None)
+        figure.legend(
+            handles=handles + boxes.legend_handles(tables[0], intervals), loc="outside lower left"
+        )
+    return figure
+
+
+@styled
+def class_legend(results: pd.DataFrame, models: Sequence[str]) -> Figure:
+    """Draw the legend of `class_boxes` alone, for panels that stand side by side without one.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        Columns model, label and ci_unit of the results table.
+    models : sequence of str
+        Fixed names of the models, in the order to draw.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        No panel, only the explanation of colors, boxes and intervals.
+    """
+    box = pd.DataFrame({"repeat": [0, 1]})
+    intervals = boxes.interval_legend(results)
+    handles = [*_model_handles(results, models), *boxes.legend_handles(box, intervals)]
+    figure = new_figure(PANEL_IN, 0.24 * len(handles) + 0.45, layout=None)
+    figure.legend(handles=handles, loc="upper left")
     return figure
 
 

@@ -11,7 +11,16 @@ from matplotlib.lines import Line2D
 from histograft.core.errors import InputError
 from histograft.core.tables import require_columns
 from histograft.figures.palette import class_look, order_models
-from histograft.figures.style import MUTED, fit_name, new_figure, panel_name, styled
+from histograft.figures.style import (
+    MUTED,
+    PANEL_IN,
+    fit_name,
+    new_figure,
+    panel_name,
+    styled,
+)
+
+MAP_IN = 3.1
 
 
 @styled
@@ -51,14 +60,14 @@ def projection_panels(
     models = order_models(points["model"])
     panels = list(points.groupby("dataset", sort=False))
     classes = [list(dict.fromkeys(panel["class"].astype(str))) for _, panel in panels]
-    heights = [max(3.0, 0.21 * len(names) + 0.8) for names in classes]
-    figure = new_figure(3.3 * len(models) + 2.1, sum(heights) + 0.25)
+    heights = [max(2.9, 0.21 * len(names) + 0.8) for names in classes]
+    figure = new_figure(MAP_IN * len(models) + PANEL_IN - MAP_IN, sum(heights) + 0.25)
     grid = figure.subplots(
         len(panels),
         len(models) + 1,
         squeeze=False,
         height_ratios=heights,
-        width_ratios=[3.3] * len(models) + [1.9],
+        width_ratios=[MAP_IN] * len(models) + [PANEL_IN - MAP_IN],
     )
     for axes_row, (dataset, panel), names in zip(grid, panels, classes, strict=True):
         for column, (axes, model) in enumerate(zip(axes_row, models, strict=False)):
@@ -116,7 +125,7 @@ def _class_handles(classes: list[str]) -> list[Line2D]:
     handles = []
     for index, name in enumerate(classes):
         color, marker = class_look(index)
-        label = f"{index + 1} {fit_name(name, 24)}"
+        label = f"{index + 1} {fit_name(name, 16)}"
         handles.append(Line2D([], [], color=color, marker=marker, linestyle="", label=label))
     return handles
 

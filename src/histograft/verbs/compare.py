@@ -17,12 +17,12 @@ from histograft.verbs.comparison import (
     RESULTS_TABLE,
     Comparison,
 )
+from histograft.verbs.comparison_told import tell_accuracies, tell_pairs
 
 if TYPE_CHECKING:
     import pandas as pd
 
 VERSION = 1
-SIGNIFICANT = 0.05
 
 LABELS = {
     "imgnet-gap": "IMGNET (pooled features)",
@@ -109,6 +109,35 @@ def compare(config: Compare, reporter: Reporter = SILENT) -> Artefact:
     ArtefactError
         The folder is taken, or cannot be written.
     """
+    artefacts = _opened(config, reporter)
+    settings = fields_with_role(config, Role.SETTING)
+    settings.pop("seed")
+    inputs = tuple(artefact.as_input("predictions") for artefact in artefacts)
+    draft = claim(config.out, Identity("report", "compare", VERSION, settings, inputs, config.seed))
+    if isinstance(draft, Artefact):
+        reporter.note(f"the comparison is there already ({draft.path})")
+        return draft
+    with draft:
+        tables, warnings = _tables(config, artefacts, reporter)
+        for name, table in tables.items():
+            with draft.writing(name) as path:
+                table.to_csv(path, index=False, float_format="%.10g")
+        results, comparisons = tables[RESULTS_TABLE], tables[COMPARISONS_TABLE]
+        blocks = zip(artefacts, warnings, strict=True)
+        tell_accuracies(results, reporter)
+        tell_pairs(comparisons, reporter)
+        return draft.finish(
+            {
+                "baseline": config.baseline,
+                "labels": dict(zip(results["model"], results["label"], strict=True)),
+                "blocks": [artefact.facts | {"warning": warning} for artefact, warning in blocks],
+                "n_tests": int(comparisons["p_adjusted"].notna().sum()),
+            }
+        )
+
+
+def _opened(config: Compare, reporter: Reporter) -> list[Artefact]:
+    """Open the predictions; tell where there is no baseline."""
     artefacts = [open_artefact(path, "predictions") for path in config.predictions]
     if not artefacts:
         raise InputError("no predictions are given", "give one or more predictions artefacts")
@@ -120,18 +149,18 @@ def compare(config: Compare, reporter: Reporter = SILENT) -> Artefact:
                 f"{config.baseline}, so nothing is compared with it; --baseline names another of "
                 + ", ".join(artefact.facts["models"])
             )
-    settings = fields_with_role(config, Role.SETTING)
-    settings.pop("seed")
-    inputs = tuple(artefact.as_input("predictions") for artefact in artefacts)
-    draft = claim(config.out, Identity("report", "compare", VERSION, settings, inputs, config.seed))
-    if isinstance(draft, Artefact):
-        reporter.note(f"the comparison is there already ({draft.path})")
-        return draft
+    return artefacts
+
+
+def _tables(
+    config: Compare, artefacts: list[Artefact], reporter: Reporter
+) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Compare within each artefact; all tables by file name, and a warning for each artefact."""
     pairs = [(a, b) for a, _, b in (text.partition(":") for text in config.pairs)]
     labels = LABELS | dict(text.split("=", 1) for text in config.labels)
-    with draft, reporter.task("bootstrap intervals and paired tests", len(artefacts)) as task:
-        parts: dict[str, list[pd.DataFrame]] = {}
-        warnings: list[str] = []
+    parts: dict[str, list[pd.DataFrame]] = {}
+    warnings: list[str] = []
+    with reporter.task("bootstrap intervals and paired tests", len(artefacts)) as task:
         for artefact in artefacts:
             block = Comparison.of(artefact, config.draws, config.seed)
             for name, table in block.tables(config.baseline, pairs, plain_t=config.plain_t).items():
@@ -140,26 +169,12 @@ def compare(config: Compare, reporter: Reporter = SILENT) -> Artefact:
                 reporter.warn(f"{block.name}: {block.draws.warning}")
             warnings.append(block.draws.warning)
             task.advance(1, block.name)
-        tables = {name: _stacked(frames) for name, frames in parts.items()}
-        _adjust(tables[RESULTS_TABLE], tables[COMPARISONS_TABLE])
-        for table in tables.values():
-            table.insert(3, "label", table["model"].map(lambda model: labels.get(model, model)))
-        tables[RESULTS_TABLE] = RESULTS.check(tables[RESULTS_TABLE], RESULTS_TABLE)
-        for name, table in tables.items():
-            with draft.writing(name) as path:
-                table.to_csv(path, index=False, float_format="%.10g")
-        facts = {
-            "baseline": config.baseline,
-            "labels": {m: labels.get(m, m) for m in tables[RESULTS_TABLE]["model"].unique()},
-            "blocks": [
-                artefact.facts | {"warning": warning}
-                for artefact, warning in zip(artefacts, warnings, strict=True)
-            ],
-            "n_tests": int(tables[COMPARISONS_TABLE]["p_adjusted"].notna().sum()),
-        }
-        reporter.table(*_summary(tables[RESULTS_TABLE]))
-        _tell_pairs(tables[COMPARISONS_TABLE], reporter)
-        return draft.finish(facts)
+    tables = {name: _stacked(frames) for name, frames in parts.items()}
+    _adjust(tables[RESULTS_TABLE], tables[COMPARISONS_TABLE])
+    for table in tables.values():
+        table.insert(3, "label", table["model"].map(lambda model: labels.get(model, model)))
+    tables[RESULTS_TABLE] = RESULTS.check(tables[RESULTS_TABLE], RESULTS_TABLE)
+    return tables, warnings
 
 
 def _refuse_two_alike(artefacts: list[Artefact]) -> None:
@@ -196,56 +211,3 @@ def _adjust(results: pd.DataFrame, comparisons: pd.DataFrame) -> None:
     results["p_adjusted"] = [
         adjusted.get(row) for row in zip(*(results[k] for k in key), strict=True)
     ]
-
-
-def _summary(results: pd.DataFrame) -> tuple[str, list[str], list[list[str]]]:
-    """Accuracy of every model, as a table for the terminal."""
-    rows = []
-    for row in results[results["metric"] == "accuracy"].to_dict("records"):
-        rows.append(
-            [
-                f"{row['dataset']} ({row['protocol']})",
-                row["label"],
-                f"{100 * row['value']:.1f} ({100 * row['ci_low']:.1f}–{100 * row['ci_high']:.1f})",
-                row["ci_unit"],
-            ]
-        )
-    columns = ["data set", "model", "accuracy, % (95 % interval)", "resampled"]
-    return "Accuracy", columns, rows
-
-
-def _tell_pairs(comparisons: pd.DataFrame, reporter: Reporter) -> None:
-    rows = [
-        [
-            f"{row['dataset']} ({row['protocol']})",
-            f"{row['model']} − {row['compared_with']}",
-            f"{100 * row['difference']:+.1f} ({100 * row['difference_low']:+.1f} to "
-            f"{100 * row['difference_high']:+.1f})",
-            format_p(row["p_value"]),
-            format_p(row["p_adjusted"]),
-            str(row["test"]),
-        ]
-        for row in comparisons.to_dict("records")
-    ]
-    if not rows:
-        return
-    columns = ["data set", "models", "points (95 % interval)", "p", "p (Holm)", "test"]
-    reporter.table("Paired comparisons of accuracy", columns, rows)
-    if (comparisons["test"] == PLAIN_T).any():
-        reporter.warn(
-            "the plain paired t test (as in Li 2022) takes repeats over the same patches for "
-            "independent samples; its p values are far too small and are shown to be seen as such"
-        )
-
-
-def format_p(p_value: float) -> str:
-    """Write a p value for people, a dash for none.
-
-    Examples
-    --------
-    >>> format_p(0.0421), format_p(2e-9), format_p(float("nan"))
-    ('0.042', '<0.001', '–')
-    """
-    if p_value != p_value:
-        return "–"
-    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"

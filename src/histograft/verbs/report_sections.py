@@ -1,0 +1,324 @@
+"""The sections of a report: each turns what is given into words, pictures and tables."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from histograft.core.artefact import Artefact, Draft
+from histograft.core.reporter import Reporter
+from histograft.core.seeds import generator
+from histograft.verbs import report_captions as captions
+from histograft.verbs.comparison import (
+    COMPARISONS_TABLE,
+    CONFUSION_TABLE,
+    REPEATS_TABLE,
+    RESULTS_TABLE,
+    SHORTCUT_PREFIX,
+)
+from histograft.verbs.comparison_told import place, records
+from histograft.verbs.patch_images import images_of, load_patches
+from histograft.verbs.report_answer import TUNED, caveats
+from histograft.verbs.report_features import MOST_POINTS, feature_maps
+from histograft.verbs.report_material import Compared, Material
+from histograft.verbs.report_protocol import training
+from histograft.verbs.report_tables import (
+    accuracy_table,
+    comparison_table,
+    feature_table,
+    leakage_sentences,
+    leakage_table,
+    metric_table,
+    patch_table,
+    recall_table,
+)
+from histograft.verbs.train import HISTORY, STEP_1
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from histograft.figures.page import Picture, Section
+
+FIGURES = "figures"
+PATCHES_PER_CLASS = 6
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """What every section needs.
+
+    Attributes
+    ----------
+    draft : Draft
+        Where figures and tables are written.
+    models : tuple of str
+        Models to look at closely.
+    seed : int
+        Root seed.
+    """
+
+    draft: Draft
+    models: tuple[str, ...]
+    seed: int
+
+    def picture(
+        self,
+        figure: Figure,
+        stem: str,
+        caption: captions.Caption,
+        panels: Iterable[Figure] = (),
+    ) -> Picture:
+        """Write a figure as PNG and SVG; make a picture of it, or of its panels, for the page."""
+        from histograft.figures.page import Picture
+        from histograft.figures.style import figure_bytes, save_figure
+
+        folder = self.draft.path / FIGURES
+        folder.mkdir(exist_ok=True)
+        save_figure(figure, folder, stem)
+        shown = list(panels) or [figure]
+        return Picture(tuple(figure_bytes(f, "svg").decode() for f in shown), *caption)
+
+
+def sections(material: Material, sketch: Sketch, reporter: Reporter) -> list[Section]:
+    """Make the sections for which something is given.
+
+    Parameters
+    ----------
+    material : Material
+        What is given.
+    sketch : Sketch
+        Where to write, and what to look at closely.
+    reporter : Reporter
+        Whom to tell.
+
+    Returns
+    -------
+    list of Section
+        In the order of the page.
+    """
+    makers: list[Callable[[], Iterable[Section]]] = []
+    compared = material.compared
+    if compared is not None and compared.results.empty:
+        compared = None
+    if compared is not None:
+        makers.append(lambda: [_accuracy(compared, sketch)])
+    if material.patches:
+        makers.append(lambda: [_leakage(material.patches)])
+    if compared is not None:
+        makers.append(lambda: _classes(compared, sketch))
+    if material.features:
+        makers.append(lambda: _features(material, sketch))
+    if material.patches:
+        makers.append(lambda: [_images(material.patches, sketch)])
+    if material.networks:
+        makers.append(lambda: [_training(material.networks, sketch)])
+    made: list[Section] = []
+    with reporter.task("figures", len(makers)) as task:
+        for make in makers:
+            made += make()
+            task.advance()
+    return made
+
+
+def _accuracy(compared: Compared, sketch: Sketch) -> Section:
+    from histograft.figures.page import Section
+
+    for name in (RESULTS_TABLE, COMPARISONS_TABLE, REPEATS_TABLE, CONFUSION_TABLE):
+        with sketch.draft.writing(name) as path:
+            shutil.copyfile(compared.artefact.file(name), path)
+    tables = (accuracy_table(compared), comparison_table(compared))
+    return Section(
+        "Accuracy",
+        text=caveats(compared),
+        figures=(*_forests(compared, sketch), *_boxes(compared, sketch)),
+        tables=tuple(table for table in tables if table is not None),
+    )
+
+
+def _forests(compared: Compared, sketch: Sketch) -> Iterator[Picture]:
+    """Draw what tuning changed, then all models, a panel for each data set and protocol."""
+    from histograft.figures.differences import difference_forest, forest_reach
+
+    results = compared.results
+    tested = results[
+        (results["metric"] == "accuracy")
+        & results["difference"].notna()
+        & ~results["model"].str.startswith(SHORTCUT_PREFIX)
+    ]
+    pair = tested[tested["model"] == TUNED]
+    # The names of all models: what stands on the other side of a difference has no row of its own.
+    names = dict(zip(results["model"], results["label"], strict=True))
+    if len(pair):
+        yield sketch.picture(
+            difference_forest(pair, names=names), "differences-pair", captions.PAIR_FOREST
+        )
+    if tested["model"].nunique() > 1:
+        reach = forest_reach(tested)
+        panels = [difference_forest(p, names=names, reach=reach) for p in _by_place(tested)]
+        whole = difference_forest(tested, names=names)
+        yield sketch.picture(whole, "differences", captions.FOREST, panels)
+
+
+def _boxes(compared: Compared, sketch: Sketch) -> Iterator[Picture]:
+    from histograft.figures.accuracy import accuracy_boxes
+
+    results, repeats = compared.results, compared.repeats
+    chance: dict[str, float] = {}
+    for block in compared.blocks:
+        chance.setdefault(block["dataset"], float(block["largest_class"]))
+    shown = _shown(compared, sketch)
+    kinds: list[tuple[list[str] | None, str, captions.Caption]] = []
+    if shown:
+        kinds.append((shown, "accuracy-pair", captions.PAIR))
+    kinds.append((None, "accuracy", captions.ACCURACY))
+    for models, stem, caption in kinds:
+        panels = [
+            accuracy_boxes(_at(repeats, part), part, models=models, chance=chance, legend=False)
+            for part in _by_place(results)
+            if models is None or part["model"].isin(models).any()
+        ]
+        whole = accuracy_boxes(repeats, results, models=models, chance=chance)
+        yield sketch.picture(whole, stem, caption, panels)
+
+
+def _shown(compared: Compared, sketch: Sketch) -> list[str]:
+    there = set(compared.results["model"])
+    return [model for model in sketch.models if model in there]
+
+
+def _by_place(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    for _, part in table.groupby(["dataset", "protocol"], sort=False):
+        yield part
+
+
+def _at(table: pd.DataFrame, part: pd.DataFrame) -> pd.DataFrame:
+    """Take the rows of a table that are of the data set and protocol of a part of another."""
+    first = part.iloc[0]
+    chosen = (table["dataset"] == first["dataset"]) & (table["protocol"] == first["protocol"])
+    rows: pd.DataFrame = table[chosen]
+    return rows
+
+
+def _classes(compared: Compared, sketch: Sketch) -> Iterator[Section]:
+    from histograft.figures.confusion import confusion_matrices
+    from histograft.figures.page import Section
+    from histograft.figures.per_class import class_boxes, class_legend
+
+    shown = _shown(compared, sketch)
+    if not shown:
+        return
+    repeats, results = compared.repeats, compared.results
+    picture = sketch.picture(
+        class_boxes(repeats, shown, results=results),
+        "classes",
+        captions.CLASSES,
+        [
+            class_legend(results, shown),
+            *(
+                class_boxes(_at(repeats, part), shown, results=part, legend=False)
+                for part in _by_place(results[results["model"].isin(shown)])
+            ),
+        ],
+    )
+    yield Section(
+        "Class by class",
+        text=(captions.CLASS_TEXT,),
+        figures=(picture,),
+        tables=(recall_table(compared, shown), metric_table(compared, shown)),
+    )
+    matrices = []
+    confusion = compared.confusion[compared.confusion["model"].isin(shown)]
+    for i, part in enumerate(_by_place(confusion)):
+        panels = [
+            confusion_matrices(part[part["model"] == model]) for model in part["model"].unique()
+        ]
+        where = place(records(part)[0])
+        how_to_read, alt = captions.CONFUSION
+        caption = (f"{where}. {how_to_read}" if i == 0 else f"{where}.", f"{alt[:-1]}, {where}.")
+        matrices.append(sketch.picture(confusion_matrices(part), f"confusion-{i}", caption, panels))
+    yield Section("What is taken for what", figures=tuple(matrices))
+
+
+def _features(material: Material, sketch: Sketch) -> Iterator[Section]:
+    from histograft.figures.page import Section
+    from histograft.figures.projection import projection_panels
+
+    labels = {} if material.compared is None else material.compared.labels
+    found = feature_maps(material.features, sketch.models, sketch.seed)
+    if found is None:
+        return
+    projection, scores = found
+    projection["label"] = projection["model"].map(lambda model: labels.get(model, model))
+    with sketch.draft.writing("projection.csv") as path:
+        projection.to_csv(path, index=False, float_format="%.6g")
+    panels = [
+        projection_panels(part[part["model"] == model], scores)
+        for _, part in projection.groupby("dataset", sort=False)
+        for model in sketch.models
+        if (part["model"] == model).any()
+    ]
+    whole = projection_panels(projection, scores)
+    yield Section(
+        "Feature space",
+        text=(captions.FEATURE_TEXT.format(most=MOST_POINTS),),
+        figures=(sketch.picture(whole, "features", captions.FEATURES, panels),),
+        tables=(feature_table(scores, labels),),
+    )
+
+
+def _leakage(patches: list[Artefact]) -> Section:
+    from histograft.figures.page import Section
+
+    facts = [artefact.facts for artefact in patches]
+    return Section("Leakage report", text=leakage_sentences(facts), tables=(leakage_table(facts),))
+
+
+def _images(patches: list[Artefact], sketch: Sketch) -> Section:
+    from histograft.figures.page import Section
+    from histograft.figures.patches import patch_sheet
+
+    samples = {a.facts["dataset"]: _samples(a, sketch.seed) for a in patches}
+    panels = [patch_sheet({name: classes}) for name, classes in samples.items()]
+    picture = sketch.picture(patch_sheet(samples), "patches", captions.PATCHES, panels)
+    return Section(
+        "The images",
+        text=(captions.PATCH_TEXT,),
+        figures=(picture,),
+        tables=(patch_table([artefact.facts for artefact in patches]),),
+    )
+
+
+def _samples(artefact: Artefact, seed: int) -> dict[str, list[Any]]:
+    """Choose patches of each class at random."""
+    table = load_patches(artefact)
+    chosen: dict[str, list[Any]] = {}
+    for label in artefact.facts["classes"]:
+        rows = table[table["label"] == label]
+        if rows.empty:
+            continue
+        rng = generator(seed, "samples", artefact.facts["dataset"], label)
+        picks = rng.permutation(len(rows))[:PATCHES_PER_CLASS]
+        images = images_of(artefact, rows.iloc[sorted(picks)])
+        chosen[label] = [images.image(i) for i in range(len(images))]
+    return chosen
+
+
+def _training(networks: list[Artefact], sketch: Sketch) -> Section:
+    import pandas as pd
+
+    from histograft.figures.history import training_curves
+    from histograft.figures.page import Section
+
+    text: list[str] = []
+    pictures = []
+    for artefact in networks:
+        text += training(artefact)
+        files = [artefact.path / STEP_1 / HISTORY, artefact.path / HISTORY]
+        history = pd.concat([pd.read_csv(file) for file in files if file.is_file()])
+        name = artefact.path.resolve().name
+        caption = (f"Training of {name}.", captions.TRAINING)
+        pictures.append(sketch.picture(training_curves(history), f"training-{name}", caption))
+    return Section("Training", text=tuple(text), figures=tuple(pictures))
