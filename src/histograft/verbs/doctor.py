@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Literal
 from histograft.core.configuration import require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
-from histograft.core.units import check_mpp
+from histograft.verbs.slide_faults import named_faults
 from histograft.verbs.slide_plan import SlidePlan, TileRules, plan_slide
 from histograft.verbs.slides import SlideEntry, read_slides
+from histograft.verbs.tile_stream import reading_threads
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SAMPLE = 48  # tiles that are read to see how fast that is
+SAMPLE, RUNS = 64, 4  # tiles that are read to see how fast that is, and runs that they lie in
 BYTES_A_NUMBER = 4  # float32
 FEW_TILES = 20
 
@@ -59,10 +60,9 @@ class Doctor:
     tiles_per_second: float = 25.0
 
     def __post_init__(self) -> None:
-        check_mpp(self.target_mpp, "--target-mpp")
-        require_at_least(self.tile_px, 8, "tile_px")
+        _tile_rules(self)
         require_at_least(self.n_features, 1, "n_features")
-        if not self.tiles_per_second > 0:
+        if not 0 < self.tiles_per_second < math.inf:
             raise InputError(f"--tiles-per-second is {self.tiles_per_second}", "give more than 0")
 
 
@@ -77,7 +77,7 @@ class Diagnosis:
     plan : SlidePlan or None
         What there is to tile; None where the slide cannot be used.
     read_seconds : float
-        Time to read all its tiles in one thread, from a sample of them.
+        Time to read all its tiles in as many threads as `histograft embed` has, from a sample.
     problems : tuple of str
         Why it cannot be used.
     remarks : tuple of str
@@ -94,6 +94,14 @@ class Diagnosis:
     def n_tiles(self) -> int:
         """Tiles to come."""
         return 0 if self.plan is None else len(self.plan.coords)
+
+    def seconds(self, tiles_per_second: float) -> float:
+        """Time that the slide will take: of reading or of the network, whichever is longer."""
+        return max(self.read_seconds, self.n_tiles / tiles_per_second)
+
+    def disk_bytes(self, n_features: int) -> int:
+        """Size of its features."""
+        return self.n_tiles * n_features * BYTES_A_NUMBER
 
 
 def doctor(config: Doctor, reporter: Reporter = SILENT) -> list[Diagnosis]:
@@ -117,15 +125,19 @@ def doctor(config: Doctor, reporter: Reporter = SILENT) -> list[Diagnosis]:
         The table of slides cannot be used.
     """
     entries = read_slides(config.slides)
-    rules = TileRules(
-        config.target_mpp, config.tile_px, config.overlap, config.least_tissue, config.upsample
-    )
+    rules = _tile_rules(config)
     found = []
     with reporter.task("slides", len(entries)) as task:
         for entry in entries:
             found.append(_examine(entry, rules))
             task.advance(1, entry.slide_id)
     return found
+
+
+def _tile_rules(config: Doctor) -> TileRules:
+    return TileRules(
+        config.target_mpp, config.tile_px, config.overlap, config.least_tissue, config.upsample
+    )
 
 
 def _examine(entry: SlideEntry, rules: TileRules) -> Diagnosis:
@@ -137,32 +149,38 @@ def _examine(entry: SlideEntry, rules: TileRules) -> Diagnosis:
     return Diagnosis(entry.slide_id, plan, seconds, (), _remarks(entry, plan, unreadable))
 
 
-def disk_bytes(diagnoses: Sequence[Diagnosis], n_features: int) -> int:
-    """Size of the features of all slides."""
-    return sum(d.n_tiles for d in diagnoses) * n_features * BYTES_A_NUMBER
-
-
 def _sample(entry: SlideEntry, plan: SlidePlan, rules: TileRules) -> tuple[float, float]:
-    """Seconds to read all tiles, and share that cannot be read, from a run of neighbors."""
+    """Seconds to read all tiles, and the share that cannot be read, from runs of neighbors."""
     from histograft.imaging.slide import open_slide
     from histograft.imaging.slide_tiles import TileStatus, read_tiles
 
     if not len(plan.coords):
         return 0.0, 0.0
-    first = max(0, len(plan.coords) // 2 - SAMPLE // 2)
-    chosen: NDArray[np.int64] = plan.coords[first : first + SAMPLE]
-    with open_slide(entry.path, mpp=entry.mpp) as slide:
+    chosen = _runs(plan.coords)
+    with named_faults(entry.path.name), open_slide(entry.path, mpp=entry.mpp) as slide:
         start = perf_counter()
         _, status = read_tiles(slide, chosen, plan.spec, upsample=rules.upsample)
         seconds = perf_counter() - start
     unreadable = float((status == TileStatus.UNREADABLE).mean())
-    return seconds * len(plan.coords) / len(chosen), unreadable
+    return seconds * len(plan.coords) / len(chosen) / reading_threads(None), unreadable
+
+
+def _runs(coords: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`SAMPLE` tiles in `RUNS` runs of neighbors, spread over the slide from begin to end."""
+    import numpy as np
+
+    length = SAMPLE // RUNS
+    if len(coords) <= SAMPLE:
+        return coords
+    firsts = [run * (len(coords) - length) // (RUNS - 1) for run in range(RUNS)]
+    return np.concatenate([coords[first : first + length] for first in firsts])
 
 
 def _remarks(entry: SlideEntry, plan: SlidePlan, unreadable: float) -> tuple[str, ...]:
     remarks = list(plan.notes)
     if unreadable:
-        remarks.append(f"{unreadable:.0%} of {SAMPLE} tiles that were tried cannot be read")
+        n_tried = min(SAMPLE, len(plan.coords))
+        remarks.append(f"{unreadable:.0%} of {n_tried} tiles that were tried cannot be read")
     if plan.spec.is_upsampling:
         remarks.append(f"enlarged: it has {plan.mpp0:g} µm/px")
     if 0 < len(plan.coords) < FEW_TILES:

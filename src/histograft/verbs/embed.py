@@ -9,10 +9,9 @@ from typing import Annotated, Any, Literal
 from histograft.core.artefact import Artefact, Identity, open_artefact
 from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
-from histograft.core.executor import available_cores
 from histograft.core.reporter import SILENT, Reporter
 from histograft.core.seeds import child_seed
-from histograft.core.units import SCANNER_TOLERANCE, check_mpp
+from histograft.core.units import SCANNER_TOLERANCE
 from histograft.verbs.extractors import (
     Extractor,
     KnownNetwork,
@@ -28,6 +27,7 @@ from histograft.verbs.patch_embedding import embed_patches
 from histograft.verbs.slide_embedding import embed_slides
 from histograft.verbs.slide_plan import TileRules
 from histograft.verbs.slides import read_slides
+from histograft.verbs.tile_stream import reading_threads
 
 VERSION = 2
 # Settings that mean nothing for patches, which have been cut already.
@@ -100,7 +100,7 @@ class Embed:
     device : str
         auto, cpu or cuda.
     workers : int
-        Slides: threads that read tiles; all cores by default.
+        Slides: threads that read tiles; by default one for each core, 8 at most.
     keep_going : bool
         Slides: finish without those that failed; without it they are an error at the end.
     """
@@ -140,13 +140,8 @@ class Embed:
             )
         if self.slides is not None and self.shortcuts:
             raise InputError("--shortcuts are for patches", "give --network or --weights")
-        check_mpp(self.target_mpp, "--target-mpp")
-        require_at_least(self.tile_px, 8, "tile_px")
+        _tile_rules(self)
         require_at_least(self.workers or 0, 0, "workers")
-        if not 0 <= self.overlap < 1:
-            raise InputError(f"--overlap is {self.overlap}", "give 0 up to below 1")
-        if not 0 <= self.least_tissue <= 1:
-            raise InputError(f"--least-tissue is {self.least_tissue}", "give 0 up to 1")
         require_at_least(self.batch_size, 1, "batch_size")
         require_at_least(self.random_size, 1, "random_size")
         require_at_least(self.seed, 0, "seed")
@@ -230,15 +225,23 @@ def _of_slides(config: Embed, reporter: Reporter) -> Artefact:
     reference = TORCHSTAIN
     if config.stain_reference is not None:
         reference = StainReference.from_json(_read(config.stain_reference))
-    tiles = TileRules(
-        config.target_mpp, config.tile_px, config.overlap, config.least_tissue, config.upsample
+    of_pass = {name: getattr(config, name) for name in ("precision", "random_size", "seed")}
+    rules = SlideRules(
+        _tile_rules(config),
+        config.stain,
+        reference,
+        of_pass,
+        reading_threads(config.workers),
+        fields_with_role(config, Role.EXECUTION),
     )
-    threads = available_cores() if config.workers is None else max(1, config.workers)
-    names = ("precision", "random_size", "seed")
-    of_pass = {name: getattr(config, name) for name in names}
-    rules = SlideRules(tiles, config.stain, reference, of_pass, threads)
     return embed_slides(
         entries, rules, extractor, config.out, reporter, keep_going=config.keep_going
+    )
+
+
+def _tile_rules(config: Embed) -> TileRules:
+    return TileRules(
+        config.target_mpp, config.tile_px, config.overlap, config.least_tissue, config.upsample
     )
 
 

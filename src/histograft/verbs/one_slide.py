@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from histograft.core.artefact import Artefact, Draft, Identity, Input, make_once
 from histograft.core.errors import InputError
-from histograft.core.files import written_atomically
+from histograft.verbs.slide_blocks import STAINED, STATUS, compute_blocks, read_blocks
 from histograft.verbs.slide_files import SlideFacts, TileTable, write_slide_features
-from histograft.verbs.slide_plan import SlidePlan, TileRules, plan_slide
+from histograft.verbs.slide_plan import SlidePlan, TileRules, plan_slide, text_of_annotations
 from histograft.verbs.slides import SlideEntry, fingerprint
-from histograft.verbs.tile_stream import PART, Stain, TileStream
+from histograft.verbs.tile_stream import Stain, TileStream
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,11 +28,12 @@ if TYPE_CHECKING:
     from histograft.verbs.extractors import NetworkExtractor
 
 VERSION = 1
-BLOCK = 4 * PART  # tiles after which a killed run resumes
-STAIN_SAMPLE = 2 * PART  # tiles, spread over the slide, in which its stains are found
+STAIN_SAMPLE = 512  # tiles, spread over the slide, in which its stains are found
 OUTLINES = "tissue.geojson"
 OVERVIEW = "overview.jpg"
 STAINS = "stains.json"
+# Settings that belong to one slide; all others are the same for a whole list.
+OF_ONE_SLIDE = ("mpp", "annotations")
 StainMode = Literal["none", "macenko-slide", "macenko-tile"]
 
 
@@ -51,6 +53,8 @@ class SlideRules:
         Settings of the network's pass, such as its precision.
     threads : int
         Threads that read; results do not depend on it.
+    execution : mapping
+        How it runs, for the manifest.
     """
 
     tiles: TileRules
@@ -58,6 +62,7 @@ class SlideRules:
     reference: StainReference
     of_pass: Mapping[str, Any]
     threads: int
+    execution: Mapping[str, Any] = field(default_factory=dict)
 
     def settings(self) -> dict[str, Any]:
         """Return what results depend on, as JSON values."""
@@ -85,7 +90,8 @@ def embed_slide(
     folder : pathlib.Path
         Folder of the artefact.
     tell : callable
-        Called with tiles done and all tiles of the slide.
+        Called with the number of tiles that were embedded since the last call, and that of all
+        tiles of the slide.
 
     Returns
     -------
@@ -100,194 +106,135 @@ def embed_slide(
     ArtefactError
         The folder is taken, or cannot be written.
     """
+
+    def work(draft: Draft) -> Artefact:
+        plan = _plan_or_leave_nothing(entry, rules, draft)
+        with TileStream(
+            entry.path, entry.mpp, plan.spec, upsample=rules.tiles.upsample, threads=rules.threads
+        ) as stream:
+            stain, found = _stain(rules, stream, plan, draft)
+            n_tiles = len(plan.coords)
+            compute_blocks(
+                draft.work, stream, plan.coords, stain, extractor, lambda done: tell(done, n_tiles)
+            )
+        table = _tile_table(plan, draft)
+        _write_models(entry, rules, extractor, plan, table, draft)
+        _write_pictures(plan, draft)
+        facts = _facts(entry, plan, table) | {"models": extractor.models} | found
+        return draft.finish(facts, rules.execution)
+
+    return make_once(folder, identity_of(entry, rules, extractor), work)
+
+
+def identity_of(entry: SlideEntry, rules: SlideRules, extractor: NetworkExtractor) -> Identity:
+    """Everything that decides what the features of a slide are.
+
+    Raises
+    ------
+    InputError
+        The slide or its annotations cannot be read.
+    """
     try:
-        print_of_file = fingerprint(entry.path)
+        content = fingerprint(entry.path)
     except OSError as error:
         raise InputError(
-            f"{entry.path} cannot be read ({error.strerror or error})", "see that it is there"
+            f"{entry.path} cannot be read ({error.strerror or error})",
+            "correct its path, or copy it there",
         ) from error
     settings = rules.settings() | {"models": extractor.models, "mpp": entry.mpp}
     if entry.annotations is not None:
-        settings["annotations"] = _text_of(entry.annotations)
-    slide = Input("slide", "slide", print_of_file, entry.slide_id)
-    settings |= extractor.resolved
-    identity = Identity("features", "embed-slide", VERSION, settings, (slide, extractor.record))
-
-    def work(draft: Draft) -> Artefact:
-        plan = plan_slide(entry, rules.tiles)
-        stream = TileStream(
-            entry.path, entry.mpp, plan.spec, upsample=rules.tiles.upsample, threads=rules.threads
-        )
-        with stream:
-            stain = _stain(rules, stream, plan, draft)
-            _compute_blocks(stream, plan, stain, extractor, draft, tell)
-        return _finish(entry, rules, extractor, plan, draft)
-
-    return make_once(folder, identity, work)
+        text = text_of_annotations(entry.annotations)
+        settings["annotations"] = hashlib.sha256(text.encode()).hexdigest()
+    inputs = (Input("slide", "slide", content, entry.slide_id), extractor.record)
+    return Identity("features", "embed-slide", VERSION, settings | extractor.resolved, inputs)
 
 
-def _text_of(path: Path) -> str:
+def _plan_or_leave_nothing(entry: SlideEntry, rules: SlideRules, draft: Draft) -> SlidePlan:
+    """Plan the slide; of one that cannot be used no folder stays, unless it holds earlier work."""
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path} cannot be read ({error})", "export it again as GeoJSON"
-        ) from error
+        return plan_slide(entry, rules.tiles)
+    except InputError:
+        if not any(draft.work.iterdir()):
+            shutil.rmtree(draft.path)  # we hold its lock, so nobody else is at work in it
+        raise
 
 
-def _stain(rules: SlideRules, stream: TileStream, plan: SlidePlan, draft: Draft) -> Stain | None:
-    """Prepare the normalization; for a slide as a whole its stains are found first."""
+def _stain(
+    rules: SlideRules, stream: TileStream, plan: SlidePlan, draft: Draft
+) -> tuple[Stain | None, dict[str, Any]]:
+    """Prepare the normalization, and facts about it; stains of a whole slide are found first."""
+    from histograft.imaging.slide_tiles import TileStatus
     from histograft.imaging.stain import TissueSample, apply_stains, estimate_stains, macenko
 
-    if rules.stain == "none":
-        return None
+    if rules.stain == "none" or not len(plan.coords):
+        return None, {}
     if rules.stain == "macenko-tile":
-        return partial(macenko, mode="tile", reference=rules.reference)
+        return partial(macenko, mode="tile", reference=rules.reference), {}
     sample = TissueSample(io=rules.reference.io)
-    step = max(1, len(plan.coords) // STAIN_SAMPLE)
+    step = -(-len(plan.coords) // STAIN_SAMPLE)
     for part in stream.parts(plan.coords[::step]):
-        sample.add(part.tiles[part.status == 0])
+        sample.add(part.tiles[part.status == TileStatus.READ])
     found = estimate_stains(sample)
+    stains = None if found.stains is None else json.loads(found.stains.to_json())
+    reference = json.loads(rules.reference.to_json())
     draft.write_json(
-        STAINS,
-        {
-            "status": found.status.label,
-            "stains": None if found.stains is None else json.loads(found.stains.to_json()),
-            "reference": json.loads(rules.reference.to_json()),
-        },
+        STAINS, {"status": found.status.label, "stains": stains, "reference": reference}
     )
-    return partial(apply_stains, slide=found, reference=rules.reference)
-
-
-def _compute_blocks(
-    stream: TileStream,
-    plan: SlidePlan,
-    stain: Stain | None,
-    extractor: NetworkExtractor,
-    draft: Draft,
-    tell: Callable[[int, int], None],
-) -> None:
-    """Write features and statuses of each block into the work folder, where they are not yet."""
-    import numpy as np
-
-    n_tiles = len(plan.coords)
-    starts = list(range(0, n_tiles, BLOCK))
-    n_done = next((i for i, start in enumerate(starts) if not _block(draft, start).is_file()), None)
-    if n_done is None:
-        return
-    parts = stream.parts(plan.coords, stain, first=starts[n_done])
-    for start in starts[n_done:]:
-        n_parts = -(-min(BLOCK, n_tiles - start) // PART)
-        statuses: list[NDArray[np.uint8]] = []
-        stained: list[NDArray[np.uint8]] = []
-
-        def pictures(
-            n_parts: int = n_parts,
-            statuses: list[NDArray[np.uint8]] = statuses,
-            stained: list[NDArray[np.uint8]] = stained,
-        ) -> Iterator[NDArray[np.uint8]]:
-            for part in islice(parts, n_parts):
-                statuses.append(part.status)
-                stained.append(part.stain_status)
-                yield from part.tiles[part.status == 0]
-
-        found: dict[str, list[NDArray[np.float32]]] = {m: [] for m in extractor.models}
-        done = start
-        for batch in extractor.features_of(pictures()):
-            for model, values in batch.items():
-                found[model].append(values)
-            done += len(next(iter(batch.values())))
-            tell(done, n_tiles)
-        arrays: dict[str, Any] = {
-            model: np.concatenate([np.empty((0, extractor.sizes[model]), np.float32), *values])
-            for model, values in found.items()
-        }
-        with written_atomically(_block(draft, start)) as path:
-            np.savez(path, status=np.concatenate(statuses), stain=np.concatenate(stained), **arrays)
-
-
-def _block(draft: Draft, start: int) -> Path:
-    return draft.work / f"block-{start:09d}.npz"
-
-
-def _finish(
-    entry: SlideEntry,
-    rules: SlideRules,
-    extractor: NetworkExtractor,
-    plan: SlidePlan,
-    draft: Draft,
-) -> Artefact:
-    from histograft.imaging.geojson import Shape, to_geojson
-
-    table = _tile_table(plan, draft)
-    facts = SlideFacts(
-        entry.slide_id,
-        *plan.sizes[0],
-        plan.mpp_source,
-        plan.spec,
-        dict(extractor.attributes) | {"stain": rules.stain},
-    )
-    for model in extractor.models:
-        with draft.writing(f"{model}.h5") as path:
-            blocks = _features(draft, plan, model)
-            write_slide_features(path, model, blocks, extractor.sizes[model], table, facts)
-    outline = [Shape(plan.outlines, "Tissue")] if plan.outlines else []
-    draft.write_text(OUTLINES, to_geojson(outline) + "\n")
-    _write_overview(plan, draft)
-    return draft.finish(_facts(entry, plan, table, extractor, rules))
+    facts = {"stains": found.status.label, "stains_explained": found.status.explanation}
+    return partial(apply_stains, slide=found, reference=rules.reference), facts
 
 
 def _tile_table(plan: SlidePlan, draft: Draft) -> TileTable:
     import numpy as np
 
-    status, stained = [np.empty(0, np.uint8)], [np.empty(0, np.uint8)]
-    for start in range(0, len(plan.coords), BLOCK):
-        with np.load(_block(draft, start)) as block:
-            status.append(block["status"])
-            stained.append(block["stain"])
-    codes = np.concatenate(status)
-    read = codes == 0
-    return TileTable(
-        plan.coords[read], np.concatenate(stained)[read], plan.coords[~read], codes[~read]
+    from histograft.imaging.slide_tiles import TileStatus
+
+    n_tiles = len(plan.coords)
+    none = np.empty(0, np.uint8)
+    status, stained = (
+        np.concatenate([none, *read_blocks(draft.work, n_tiles, name)])
+        for name in (STATUS, STAINED)
     )
+    read = status == TileStatus.READ
+    return TileTable(plan.coords[read], stained[read], plan.coords[~read], status[~read])
 
 
-def _features(draft: Draft, plan: SlidePlan, model: str) -> Iterator[NDArray[np.float32]]:
-    """Yield the features of each block; a value that is not finite is an error."""
-    import numpy as np
+def _write_models(
+    entry: SlideEntry,
+    rules: SlideRules,
+    extractor: NetworkExtractor,
+    plan: SlidePlan,
+    table: TileTable,
+    draft: Draft,
+) -> None:
+    further = dict(extractor.attributes) | {"stain": rules.stain}
+    facts = SlideFacts(entry.slide_id, *plan.sizes[0], plan.mpp_source, plan.spec, further)
+    for model in extractor.models:
+        with draft.writing(f"{model}.h5") as path:
+            blocks: Iterator[NDArray[np.float32]] = read_blocks(draft.work, len(plan.coords), model)
+            write_slide_features(path, model, blocks, extractor.sizes[model], table, facts)
 
-    for start in range(0, len(plan.coords), BLOCK):
-        with np.load(_block(draft, start)) as block:
-            features = block[model]
-        if not np.isfinite(features).all():
-            raise InputError(
-                f"{model}: a tile of {draft.path.name} gives NaN or infinity",
-                "check the weights, or use --precision 32-true",
-            )
-        yield features
 
-
-def _write_overview(plan: SlidePlan, draft: Draft) -> None:
+def _write_pictures(plan: SlidePlan, draft: Draft) -> None:
     from PIL import Image
 
+    from histograft.imaging.geojson import Shape, to_geojson
+
+    outline = [Shape(plan.outlines, "Tissue")] if plan.outlines else []
+    draft.write_text(OUTLINES, to_geojson(outline) + "\n")
     with draft.writing(OVERVIEW) as path:
         Image.fromarray(plan.overview).save(path, format="jpeg", quality=85)
 
 
-def _facts(
-    entry: SlideEntry,
-    plan: SlidePlan,
-    table: TileTable,
-    extractor: NetworkExtractor,
-    rules: SlideRules,
-) -> dict[str, Any]:
+def _facts(entry: SlideEntry, plan: SlidePlan, table: TileTable) -> dict[str, Any]:
+    from histograft.imaging.slide_tiles import TileStatus
     from histograft.imaging.stain import StainStatus
 
-    stained = Counter(table.status.tolist()) if rules.stain != "none" else Counter()
+    lost = Counter(table.left_out_status.tolist())
+    kept = Counter(table.status[table.status != StainStatus.NORMALISED].tolist())
     return {
         "unit": "tile",
         "slide_id": entry.slide_id,
-        "models": extractor.models,
         "reader": plan.reader,
         "size": list(plan.sizes[0]),
         "mpp": plan.mpp0,
@@ -296,7 +243,8 @@ def _facts(
         "upsampled": plan.spec.is_upsampling,
         "tissue_mm2": round(plan.tissue_mm2, 4),
         "n_tiles": len(table.coords),
-        "n_unreadable": len(table.left_out),
-        "stain_status": {StainStatus(code).label: n for code, n in sorted(stained.items())},
+        "n_unreadable": lost[TileStatus.UNREADABLE],
+        "n_unscanned": lost[TileStatus.UNSCANNED],
+        "colors_kept": {StainStatus(code).label: n for code, n in sorted(kept.items())},
         "notes": list(plan.notes),
     }

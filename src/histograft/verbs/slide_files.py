@@ -91,14 +91,15 @@ def write_slide_features(
     import h5py
     import numpy as np
 
-    spec = facts.spec
-    common = {"name": facts.slide_id, "savetodir": ""}
     with h5py.File(path, "w") as file:
         n_tiles = len(table.coords)
         features = file.create_dataset(
-            "features", (n_tiles, size), np.float32, chunks=(ROWS_PER_CHUNK, size),
+            "features",
+            (n_tiles, size),
+            np.float32,
+            chunks=(ROWS_PER_CHUNK, size),
             maxshape=(None, size),
-        )  # fmt: skip
+        )
         row = 0
         for block in blocks:
             features[row : row + len(block)] = block
@@ -108,31 +109,42 @@ def write_slide_features(
                 f"{path.name}: features of {row} tiles for {n_tiles} places",
                 "delete the folder of the slide and run again",
             )
-        ours = {
-            "mpp_level0": spec.mpp0,
-            "mpp_target": spec.target_mpp,
-            "mpp_effective": spec.effective_mpp,
-            "mpp_source": facts.mpp_source,
-        } | facts.further
-        features.attrs.update(common | {"encoder": encoder})
-        for name, value in ours.items():
-            plain = isinstance(value, (str, int, float))
-            features.attrs[f"histo_{name}"] = value if plain else json.dumps(value)
+        features.attrs.update(_of_features(encoder, facts))
         coords = file.create_dataset(
             "coords", data=table.coords, chunks=(ROWS_PER_CHUNK, 2), maxshape=(None, 2)
         )
-        coords.attrs.update(
-            common
-            | {
-                "patch_size": spec.tile_px,
-                "patch_size_level0": spec.side0,
-                "level0_magnification": 10 / spec.mpp0,
-                "target_magnification": 10 / spec.target_mpp,
-                "overlap": round(spec.overlap_px),
-                "level0_width": facts.width0,
-                "level0_height": facts.height0,
-            }
-        )
+        coords.attrs.update(_of_coords(facts))
         file.create_dataset("status", data=table.status)
         file.create_dataset("left_out", data=table.left_out)
         file.create_dataset("left_out_status", data=table.left_out_status)
+
+
+def _of_features(encoder: str, facts: SlideFacts) -> dict[str, Any]:
+    """Attributes of the dataset ``features``."""
+    ours = {
+        "mpp_level0": facts.spec.mpp0,
+        "mpp_target": facts.spec.target_mpp,
+        "mpp_effective": facts.spec.effective_mpp,
+        "mpp_source": facts.mpp_source,
+    } | facts.further
+    plain = {
+        f"histo_{name}": value if isinstance(value, (str, int, float)) else json.dumps(value)
+        for name, value in ours.items()
+    }
+    return {"name": facts.slide_id, "savetodir": "", "encoder": encoder} | plain
+
+
+def _of_coords(facts: SlideFacts) -> dict[str, Any]:
+    """Attributes of the dataset ``coords``, by which TRIDENT would cut the tiles again."""
+    spec = facts.spec
+    return {
+        "name": facts.slide_id,
+        "savetodir": "",
+        "patch_size": spec.tile_px,
+        "patch_size_level0": spec.side0,
+        "level0_magnification": 10 / spec.mpp0,
+        "target_magnification": 10 / spec.target_mpp,
+        "overlap": round(spec.overlap_px),
+        "level0_width": facts.width0,
+        "level0_height": facts.height0,
+    }

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from histograft.core.configuration import require_at_least
 from histograft.core.errors import InputError
+from histograft.core.units import check_mpp
+from histograft.verbs.slide_faults import named_faults
 from histograft.verbs.slides import SlideEntry
 
 if TYPE_CHECKING:
@@ -36,6 +39,11 @@ class TileRules:
         Least share of a tile that must be tissue, 0-1.
     upsample : {"error", "allow"}
         Whether a slide with fewer pixels than the tiles may be enlarged.
+
+    Raises
+    ------
+    InputError
+        A number that makes no tiles.
     """
 
     target_mpp: float
@@ -43,6 +51,14 @@ class TileRules:
     overlap: float
     least_tissue: float
     upsample: Literal["error", "allow"]
+
+    def __post_init__(self) -> None:
+        check_mpp(self.target_mpp, "--target-mpp")
+        require_at_least(self.tile_px, 8, "tile_px")
+        if not 0 <= self.overlap < 1:
+            raise InputError(f"--overlap is {self.overlap}", "give 0 up to below 1")
+        if not 0 <= self.least_tissue <= 1:
+            raise InputError(f"--least-tissue is {self.least_tissue}", "give 0 up to 1")
 
 
 @dataclass(frozen=True)
@@ -109,9 +125,14 @@ def plan_slide(entry: SlideEntry, rules: TileRules) -> SlidePlan:
     Raises
     ------
     InputError
-        The slide cannot be opened, its µm/px is not known or not possible, it has fewer pixels than
-        the tiles, or its annotations cannot be read.
+        The slide cannot be opened or decoded, its µm/px is not known or not possible, it has fewer
+        pixels than the tiles, or its annotations cannot be read.
     """
+    with named_faults(entry.path.name):
+        return _plan(entry, rules)
+
+
+def _plan(entry: SlideEntry, rules: TileRules) -> SlidePlan:
     from histograft.imaging.grid import grid
     from histograft.imaging.slide import open_slide
     from histograft.imaging.slide_overview import read_overview
@@ -174,15 +195,26 @@ def _tissue(
 def _annotations(path: Path) -> tuple[Polygon, ...]:
     from histograft.imaging.geojson import read_geojson
 
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path} cannot be read ({error})", "export it again as GeoJSON"
-        ) from error
-    shapes = read_geojson(text, path.name).shapes
+    shapes = read_geojson(text_of_annotations(path), path.name).shapes
     if not shapes:
         raise InputError(
             f"{path} has no region with an area", "draw polygons, or leave the column empty"
         )
     return tuple(polygon for shape in shapes for polygon in shape.polygons)
+
+
+def text_of_annotations(path: Path) -> str:
+    """Read a GeoJSON file as text.
+
+    Raises
+    ------
+    InputError
+        It is not there, cannot be read, or is no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path} cannot be read ({error})",
+            "correct its path or export it again as GeoJSON, or leave the column empty",
+        ) from error

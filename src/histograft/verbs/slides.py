@@ -92,7 +92,8 @@ def fingerprint(path: Path) -> str:
     """Hash that tells slides apart without reading gigabytes.
 
     SHA-256 of the size, of `PIECES` pieces spread evenly over the file (its begin and end among
-    them), and, for formats of several files (MRXS, DICOM), of names and sizes of the others.
+    them), and, for formats of several files (MRXS, DICOM), of names and sizes of the others. Other
+    slides in the same folder do not count.
 
     Parameters
     ----------
@@ -124,8 +125,22 @@ def _companions(path: Path) -> list[Path]:
     if path.suffix.lower() == ".mrxs":
         return sorted(p for p in path.with_suffix("").glob("*") if p.is_file())
     if path.suffix.lower() == ".dcm":
-        return sorted(p for p in path.parent.glob("*.dcm") if p != path)
+        series = _dicom_series(path)
+        others = (p for p in path.parent.glob("*.dcm") if p != path)
+        return sorted(p for p in others if _dicom_series(p) == series)
     return []
+
+
+def _dicom_series(path: Path) -> bytes:
+    """UID of the series that a DICOM file belongs to: a slide; empty where it is not found.
+
+    Slides in DICOM are compressed, so that their elements are in explicit little-endian form: tag
+    (0020,000E), the letters UI, and the length of the value in two bytes.
+    """
+    with path.open("rb") as file:
+        _, found, rest = file.read(PIECE_BYTES).partition(b"\x20\x00\x0e\x00UI")
+    length = int.from_bytes(rest[:2], "little")
+    return rest[2 : 2 + length].rstrip(b"\0") if found else b""
 
 
 def _slides_of_folder(folder: Path) -> list[SlideEntry]:

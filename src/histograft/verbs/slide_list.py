@@ -1,0 +1,173 @@
+"""The list of embedded slides, written once all of them have an outcome."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import sleep
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from histograft.core.artefact import Artefact, Draft, Identity, Input, make_once
+from histograft.core.claims import in_use
+from histograft.core.errors import ArtefactError, InputError, InUseError
+from histograft.core.layout import MANIFEST, UNFINISHED
+from histograft.core.reporter import Reporter
+from histograft.core.tables import SLIDE_INDEX
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+INDEX_FOLDER = "index"
+INDEX = "slides.csv"
+INDEX_VERSION = 1
+ATTEMPTS, PAUSE_S = 50, 0.2  # to write the list, while other processes do the same
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one slide; a row of the outcome table.
+
+    Attributes
+    ----------
+    slide_id : str
+        Name of the slide.
+    patient_id : str or None
+        Its patient.
+    status : {"done", "no tissue", "failed"}
+        What became of it.
+    reason : str
+        Why it failed, or what a person should look at.
+    facts : dict
+        Facts of its artefact, empty without one.
+    """
+
+    slide_id: str
+    patient_id: str | None
+    status: str
+    reason: str
+    facts: dict[str, Any]
+
+
+def write_list(
+    outcomes: list[Outcome],
+    slides: list[Artefact],
+    network: Input,
+    out: Path,
+    reporter: Reporter,
+    *,
+    keep_going: bool,
+) -> Artefact:
+    """Write the list of slides, or say that some failed.
+
+    Parameters
+    ----------
+    outcomes : list of Outcome
+        Of all slides.
+    slides : list of Artefact
+        Features of those that did not fail, in their order.
+    network : Input
+        What computed them.
+    out : pathlib.Path
+        Folder of all.
+    reporter : Reporter
+        Whom to tell.
+    keep_going : bool
+        Whether to go on without the slides that failed.
+
+    Returns
+    -------
+    Artefact
+        The list; an older one of fewer slides is replaced.
+
+    Raises
+    ------
+    InputError
+        Slides failed and `keep_going` is off, or none could be used.
+    ArtefactError
+        The folder holds something else, or cannot be written.
+    """
+    failed = [o for o in outcomes if o.status == "failed"]
+    if failed and (not keep_going or not slides):
+        more = "the others are done" if slides else "no slide could be used"
+        raise InputError(
+            f"{len(failed)} of {len(outcomes)} slides failed, such as {failed[0].slide_id}: "
+            f"{failed[0].reason.rstrip('.')}; {more}",
+            "mend them or take them out and run the same command: finished slides are kept"
+            + ("; or give --keep-going to go on without them" if slides else ""),
+        )
+    settings = {
+        "failed": sorted(o.slide_id for o in failed),
+        "patients": {o.slide_id: o.patient_id for o in outcomes},
+    }
+    inputs = (*(slide.as_input("slide") for slide in slides), network)
+    identity = Identity("features", "embed", INDEX_VERSION, settings, inputs)
+
+    def work(draft: Draft) -> Artefact:
+        with draft.writing(INDEX) as path:
+            _index_table(outcomes).to_csv(path, index=False)
+        return draft.finish(_facts(outcomes, slides))
+
+    folder = out / INDEX_FOLDER
+    for _ in range(ATTEMPTS):
+        try:
+            _remove_older_list(folder, identity)
+            return make_once(folder, identity, work, reporter)
+        except (InUseError, FileNotFoundError):  # another process writes it, or removes an older
+            sleep(PAUSE_S)
+    raise in_use(folder)
+
+
+def _index_table(outcomes: list[Outcome]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = [
+        {
+            "slide_id": o.slide_id,
+            "patient_id": o.patient_id,
+            "status": o.status,
+            "reason": o.reason,
+            "n_tiles": o.facts.get("n_tiles", 0),
+            "n_unreadable": o.facts.get("n_unreadable", 0),
+            "tissue_mm2": o.facts.get("tissue_mm2"),
+            "mpp": o.facts.get("mpp"),
+            "mpp_source": o.facts.get("mpp_source"),
+            "mpp_effective": o.facts.get("mpp_effective"),
+        }
+        for o in outcomes
+    ]
+    return SLIDE_INDEX.check(pd.DataFrame(rows, dtype=object), INDEX)
+
+
+def _facts(outcomes: list[Outcome], slides: list[Artefact]) -> dict[str, Any]:
+    used = [o for o in outcomes if o.facts]
+    return {
+        "unit": "tile",
+        "models": slides[0].facts["models"],
+        "n_slides": len(slides),
+        "n_failed": len(outcomes) - len(used),
+        "n_patients": len({o.patient_id for o in used if o.patient_id}),
+        "n_tiles": sum(o.facts["n_tiles"] for o in used),
+    }
+
+
+def _remove_older_list(folder: Path, identity: Identity) -> None:
+    """Make room for a new list where slides were added: it holds nothing that is not elsewhere."""
+    note = next((n for n in (folder / MANIFEST, folder / UNFINISHED) if n.is_file()), None)
+    if note is None:
+        return
+    try:
+        found = json.loads(note.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        return  # the claim says what is wrong with it
+    if (found.get("kind"), found.get("verb")) != (identity.kind, identity.verb):
+        raise ArtefactError(f"{folder} holds another artefact", "choose another --out")
+    if found.get("id") != identity.id:
+        # Renamed first, so that no process sees half a list.
+        older = folder.with_name(f".{INDEX_FOLDER}-{uuid4().hex}")
+        with suppress(FileNotFoundError):  # another process was first
+            folder.rename(older)
+            shutil.rmtree(older)
