@@ -18,6 +18,9 @@ from histograft.verbs.comparison import (
     Comparison,
 )
 from histograft.verbs.comparison_told import tell_accuracies, tell_pairs
+from histograft.verbs.expression_comparison import ExpressionComparison
+from histograft.verbs.molecular_told import tell_genes
+from histograft.verbs.mutation_comparison import MutationComparison
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +86,11 @@ class Compare:
                 raise InputError(f"{name} {text!r} has no {sign!r}", f"write model{sign}…")
 
 
+COMPARISONS: dict[str, Any] = {
+    "class": Comparison,
+    "mutation": MutationComparison,
+    "expression": ExpressionComparison,
+}
 PRESETS: dict[str, dict[str, Any]] = {"paper": {"plain_t": True}, "recommended": {}}
 
 
@@ -125,7 +133,8 @@ def compare(config: Compare, reporter: Reporter = SILENT) -> Artefact:
         results, comparisons = tables[RESULTS_TABLE], tables[COMPARISONS_TABLE]
         blocks = zip(artefacts, warnings, strict=True)
         tell_accuracies(results, reporter)
-        tell_pairs(comparisons, reporter)
+        tell_pairs(comparisons[comparisons["metric"] == "accuracy"], reporter)
+        tell_genes(results, comparisons, reporter)
         return draft.finish(
             {
                 "baseline": config.baseline,
@@ -162,15 +171,17 @@ def _tables(
     warnings: list[str] = []
     with reporter.task("bootstrap intervals and paired tests", len(artefacts)) as task:
         for artefact in artefacts:
-            block = Comparison.of(artefact, config.draws, config.seed)
+            kind = COMPARISONS[artefact.facts.get("task", "class")]
+            block = kind.of(artefact, config.draws, config.seed)
             for name, table in block.tables(config.baseline, pairs, plain_t=config.plain_t).items():
-                parts.setdefault(name, []).append(table)
-            if block.draws.warning:
-                reporter.warn(f"{block.name}: {block.draws.warning}")
-            warnings.append(block.draws.warning)
+                parts.setdefault(name, []).append(table.assign(family=_family(artefact)))
+            if block.warning:
+                reporter.warn(f"{block.name}: {block.warning}")
+            warnings.append(block.warning)
             task.advance(1, block.name)
     tables = {name: _stacked(frames) for name, frames in parts.items()}
     _adjust(tables[RESULTS_TABLE], tables[COMPARISONS_TABLE])
+    tables = {name: table.drop(columns="family") for name, table in tables.items()}
     for table in tables.values():
         table.insert(3, "label", table["model"].map(lambda model: labels.get(model, model)))
     tables[RESULTS_TABLE] = RESULTS.check(tables[RESULTS_TABLE], RESULTS_TABLE)
@@ -199,15 +210,25 @@ def _stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame.from_records(rows, columns=frames[0].columns)
 
 
-def _adjust(results: pd.DataFrame, comparisons: pd.DataFrame) -> None:
-    """Adjust by Holm over all paired comparisons of the report, one family for both tables."""
-    from histograft.stats.compare import holm
+def _family(artefact: Artefact) -> str:
+    """Comparisons that are adjusted together: of tissue all, of molecules those of one cohort."""
+    task = artefact.facts.get("task", "class")
+    return "tissue" if task == "class" else f"{task} of {artefact.facts['dataset']}"
 
-    honest = comparisons["test"] != PLAIN_T
-    p_values = comparisons["p_value"].astype(float).where(honest)
-    comparisons["p_adjusted"] = holm(p_values.to_numpy())
-    key = ["dataset", "protocol", "model", "metric", "compared_with"]
-    adjusted = comparisons[honest].set_index(key)["p_adjusted"]
+
+def _adjust(results: pd.DataFrame, comparisons: pd.DataFrame) -> None:
+    """Adjust by Holm over the honest comparisons of each family, alike in both tables."""
+    from histograft.stats.compare import holm
+    from histograft.stats.gene_tests import NOT_INDEPENDENT
+
+    tests = comparisons["test"].astype(str)
+    dishonest = (tests == PLAIN_T) | tests.str.contains(NOT_INDEPENDENT, regex=False)
+    p_values = comparisons["p_value"].astype(float).where(~dishonest)
+    comparisons["p_adjusted"] = p_values.groupby(comparisons["family"]).transform(
+        lambda family: holm(family.to_numpy())
+    )
+    key = ["dataset", "protocol", "target", "model", "metric", "compared_with"]
+    adjusted = comparisons[~dishonest].set_index(key)["p_adjusted"]
     results["p_adjusted"] = [
         adjusted.get(row) for row in zip(*(results[k] for k in key), strict=True)
     ]

@@ -101,6 +101,11 @@ class Comparison:
         """Data set and protocol, for people."""
         return f"{self.facts['dataset']} ({self.facts['protocol']})"
 
+    @property
+    def warning(self) -> str:
+        """What to tell the reader of the intervals; empty where nothing is wrong."""
+        return self.draws.warning
+
     def tables(
         self, baseline: str, pairs: Sequence[tuple[str, str]], *, plain_t: bool
     ) -> dict[str, pd.DataFrame]:
