@@ -1,4 +1,4 @@
-"""FTX-2048 (Li 2022, doi:10.1016/j.jpi.2022.100115), experiment 1, on your own patches."""
+"""FTX-2048 (Li 2022, doi:10.1016/j.jpi.2022.100115) on your own patches and slides."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from histograft.core.configuration import Role
 from histograft.core.reporter import SILENT, Reporter
+from histograft.recipes.molecular import check_molecular, molecular_predictions
 from histograft.recipes.steps import Recipe, command_line
 from histograft.recipes.tissue_type import (
     also_config,
@@ -24,6 +25,7 @@ from histograft.recipes.tissue_type import (
 )
 from histograft.verbs.compare import Compare, compare
 from histograft.verbs.draw import Draw, draw
+from histograft.verbs.one_slide import StainMode
 from histograft.verbs.predict import Predict
 from histograft.verbs.train import train
 
@@ -47,7 +49,9 @@ class Ftx:
     Standardizes all sets to one scale, tunes the network on the training rows of the first,
     embeds every set with the network as it was and as it became, predicts tissue types by
     repeated cross-validation on the same folds, compares with honest statistics, and writes a
-    report to OUT/report/index.html. Run it again to resume; what is finished is not done twice.
+    report to OUT/report/index.html. Given slides and molecular tables, it also predicts mutations
+    and expression of patients from the same networks (experiments 2 and 3). Run it again to resume;
+    what is finished is not done twice.
 
     Attributes
     ----------
@@ -70,8 +74,30 @@ class Ftx:
     also : tuple of str
         Further extractors in the same tables: network artefacts, weights files that state their
         architecture, or timm names such as resnet50 or hf-hub:NAME.
+    slides : Path
+        Table of slides (columns slide_id, file, patient_id, and if needed mpp), to predict
+        molecules of their patients.
+    mutations : Path
+        MAF of these patients: predict mutation status.
+    sequenced : Path
+        Who was sequenced: a patient on it without a mutation is wild type, anybody else unknown.
+    expression : Path
+        Expression of these patients: predict it.
+    genes : str
+        A file with one gene a line, a list such as LUAD_NINE, or "all"; by default the paper's
+        nine genes for mutations and all for expression.
+    n_genes : int
+        Draw so many genes for expression; the paper took 907.
+    stain : str
+        Stain normalization of slides: none, macenko-slide or macenko-tile.
+    lasso_rule : str
+        Penalty of the lasso for mutations: min or 1se.
+    constant_columns : str
+        Constant features in the regression of expression: "drop", or "r" as R does it.
+    upsample_slides : str
+        Whether slides with fewer pixels than the tiles may be enlarged.
     target_mpp : float
-        µm/px of the patches, or "keep" to leave all pixels as they are.
+        µm/px of patches and tiles, or "keep" to leave all pixels of patches as they are.
     patch_px : int
         Side of a patch in pixels.
     upsample : str
@@ -134,6 +160,16 @@ class Ftx:
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     also: Annotated[tuple[str, ...], Role.INPUT] = ()
+    slides: Annotated[Path | None, Role.INPUT] = None
+    mutations: Annotated[Path | None, Role.INPUT] = None
+    sequenced: Annotated[Path | None, Role.INPUT] = None
+    expression: Annotated[Path | None, Role.INPUT] = None
+    genes: Annotated[str | None, Role.INPUT] = None
+    n_genes: int | None = None
+    stain: StainMode = "macenko-slide"
+    lasso_rule: Literal["min", "1se"] = "min"
+    constant_columns: Literal["drop", "r"] = "drop"
+    upsample_slides: Literal["allow", "error"] = "error"
     target_mpp: float | Literal["keep"] = 0.5
     patch_px: int = 224
     upsample: Literal["allow", "error"] = "allow"
@@ -172,7 +208,14 @@ class Ftx:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {"arch": "legacy_xception", "weights": "imagenet", "plain_t": True},
+    "paper": {
+        "arch": "legacy_xception",
+        "weights": "imagenet",
+        "plain_t": True,
+        "stain": "macenko-tile",
+        "lasso_rule": "1se",
+        "constant_columns": "r",
+    },
     "recommended": {"augment": "flips-turns", "class_weights": True},
 }
 
@@ -201,6 +244,7 @@ def ftx(config: Ftx, reporter: Reporter = SILENT, *, made_by: str | None = None)
     """
     names = names_of_sets([config.finetune, *config.evaluate])
     check_weights(config)
+    check_molecular(config)
     recipe = Recipe(config.out, reporter)
     recipe.commands.append(made_by or command_line("run ftx", config, config.out))
     patches = {name: make_patches(path, name, config, recipe) for path, name in names.items()}
@@ -220,6 +264,7 @@ def ftx(config: Ftx, reporter: Reporter = SILENT, *, made_by: str | None = None)
         for name in evaluated
         for prediction in make_predictions(name, tuned_name, patches, features, config, recipe)
     ]
+    predictions += molecular_predictions(config, network, recipe)
     tables = recipe.run(
         compare,
         Compare(

@@ -160,18 +160,23 @@ def make_features(
 
 def also_config(other: str, name: str, folder: Path, common: dict[str, Any]) -> Embed:
     """Options of embedding with one further extractor."""
+    out = folder / f"also-{name}"
+    return Embed(**source_of(other), out=out, name=name, points=("gap",), **common)
+
+
+def source_of(other: str) -> dict[str, Any]:
+    """Say what a further extractor is: a network artefact, a file of weights, or a timm name."""
     path = Path(other)
-    source: dict[str, Any] = {"arch": other, "weights": "imagenet"}
     if is_artefact(path):
-        source = {"network": path}
-    elif path.is_file():
-        source = {"weights": other}
-    elif path.suffix in WEIGHT_ENDINGS or path.exists():
+        return {"network": path}
+    if path.is_file():
+        return {"weights": other}
+    if path.suffix in WEIGHT_ENDINGS or path.exists():
         raise InputError(
             f"--also {other} is neither a file of weights nor a network artefact",
             "give one of these, or a timm name",
         )
-    return Embed(**source, out=folder / f"also-{name}", name=name, points=("gap",), **common)
+    return {"arch": other, "weights": "imagenet"}
 
 
 def further_extractors(config: Ftx) -> list[tuple[str, str]]:
