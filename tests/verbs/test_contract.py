@@ -20,6 +20,7 @@ import histograft
 from histograft.core.artefact import is_artefact, open_artefact
 from histograft.core.configuration import Role, fields_with_role, from_mapping, preset_values
 from histograft.core.errors import ArtefactError, InputError
+from histograft.imaging.phantom_slide import phantom_slide
 
 CONFIGS = {
     name.lower(): getattr(histograft, name)
@@ -60,6 +61,18 @@ class Recorder:
         assert all(len(row) == len(columns) for row in rows)
 
 
+def embedded_slide(folder, tools):
+    """Features of one small slide."""
+    pixels = tools.texture("slide", side=320)
+    (folder / "slide.tif").write_bytes(phantom_slide(pixels, 1.0))
+    tools.write_table(folder / "slides.csv", [{"slide_id": "s", "file": "slide.tif"}])
+    tools.ok(
+        "embed", folder / "slides.csv", "--out", folder / "slides", "--arch", "resnet10t",
+        "--weights", "random", "--target-mpp", 1, "--tile-px", 64, "--device", "cpu",
+    )  # fmt: skip
+    return folder / "slides"
+
+
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory, tools):
     """Arguments of a small run of each verb, and other ways to execute the same."""
@@ -81,6 +94,7 @@ def examples(tmp_path_factory, tools):
              "points": ("gap", "dense"), "name": "ftx"},
             {"batch_size": 5, "device": "auto"},
         ),
+        "pool": ({"features": embedded_slide(folder, tools)}, {}),
         "predict": (
             {"features": (folder / "embed",), "folds": 2, "repeats": 1, "rows": "test"}, {},
         ),
