@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from histograft.figures.page import Page, Picture, Section, Table
-from histograft.figures.style import new_figure, save_figure
+from histograft.figures.style import figure_bytes, new_figure
 
 NASTY = '<script>alert("x")</script>'
 
@@ -136,10 +134,10 @@ def history() -> pd.DataFrame:
 
 
 @pytest.fixture
-def example_page(tmp_path: Path) -> Page:
+def example_page() -> Page:
     figure = new_figure(9.0, 2.0)
     figure.subplots().plot([0, 1])
-    png, _ = save_figure(figure, tmp_path, "wide")
+    svg = figure_bytes(figure, "svg").decode()
     frame = pd.DataFrame(
         {
             "dataset": ["colon", "colon", NASTY],
@@ -152,13 +150,14 @@ def example_page(tmp_path: Path) -> Page:
     section = Section(
         f"Accuracy {NASTY}",
         (f"Read `a<b>` and https://doi.org/10.1000/x?a=1&b=2. {NASTY}", "y" * 400),
-        (Picture(png, f"A caption {NASTY}", f'Alt " {NASTY}'),),
+        (Picture((svg, svg), f"A caption {NASTY}", f'Alt " {NASTY}'),),
         (Table(frame, "Results", {"value": "share & right"}, {"n_units": "patches"}),),
         ("histograft run ftx " + "--evaluate a-long-folder-name " * 12 + NASTY,),
     )
     return Page(
         f"Report {NASTY}",
         "Tuning helped.",
+        (f"colon {NASTY}: by 2 points", "no colon here"),
         (f"Synthetic {NASTY}",),
         (section, Section("Empty", (), (), (Table(frame.iloc[:0], "Nothing"),))),
         {"resampling unit": "group", NASTY: NASTY},

@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 import re
 from html.parser import HTMLParser
-from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -62,9 +62,9 @@ def test_the_page_loads_nothing(example_page: Page):
         if name in attributes
     ]
     assert loaded
-    assert all(source.startswith("data:image/png;base64,") for source in loaded)
+    assert all(source.startswith("data:image/svg+xml,%3Csvg ") for source in loaded)
     assert not outline.named("link")
-    assert "url(" not in html
+    assert not re.search(r"url\((?!%23)", html)  # within a picture only, to a part of itself
     assert "@import" not in html
     links = [attributes["href"] for attributes in outline.named("a")]
     outside = [link for link in links if not link.startswith("#")]
@@ -127,14 +127,54 @@ def test_two_columns_of_one_name_are_both_shown():
     assert html.count(">a</th>") == 2
 
 
-def test_a_picture_needs_words_and_must_be_png(tmp_path: Path, example_page: Page):
-    png = example_page.sections[0].figures[0].file
-    with pytest.raises(InputError, match="no alternative text"):
-        render_page(Page("t", "v", sections=(Section("s", figures=(Picture(png, "c", " "),)),)))
-    fake = tmp_path / "fake.png"
-    fake.write_bytes(b"GIF89a")
-    with pytest.raises(InputError, match="no PNG file"):
-        render_page(Page("t", "v", sections=(Section("s", figures=(Picture(fake, "c", "a"),)),)))
+def test_a_picture_needs_words_and_must_be_svg(example_page: Page):
+    panels = example_page.sections[0].figures[0].panels
+    for picture, problem in (
+        (Picture(panels, "c", " "), "no alternative text"),
+        (Picture(("GIF89a",), "c", "a"), "no SVG with a size"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            render_page(Page("t", "v", sections=(Section("s", figures=(picture,)),)))
+
+
+def test_a_panel_is_in_the_page_as_it_was(example_page: Page):
+    panel = example_page.sections[0].figures[0].panels[0]
+    source = Outline(render_page(example_page)).named("img")[0]["src"]
+    assert unquote(source.removeprefix("data:image/svg+xml,")) == panel
+    assert len(source) < 1.25 * len(panel)
+
+
+def test_a_column_of_groups_becomes_headings():
+    frame = pd.DataFrame({"set": ["a", "a", "b"], "model": ["x", "y", "x"], "n": [1, 2, 3]})
+    table = Table(frame, "c", group="set")
+    html = render_page(Page("t", "v", sections=(Section("s", tables=(table,)),)))
+    outline = Outline(html)
+    heads = [th for th in outline.named("th") if th["scope"] == "colgroup"]
+    assert [head["colspan"] for head in heads] == ["2", "2"]
+    assert ">set</th>" not in html
+    assert html.index("<span>a</span>") < html.index("<span>b</span>")
+
+
+@pytest.mark.parametrize(
+    ("cells", "number"),
+    [
+        (["93.9", "–"], True),
+        (["92.0 to 95.6", "−0.2 to +2.6"], True),
+        (["93.9 (92.0 to 95.6)", "−0.01 (−0.04 to 0.00)"], True),
+        (["<0.001", "1.00"], True),
+        (["1 AC", "2"], False),
+        (["5-fold"], False),
+    ],
+)
+def test_texts_that_are_numbers_stand_to_the_right(cells: list[str], number: bool):
+    table = Table(pd.DataFrame({"a": "x", "b": cells}), "c")
+    html = render_page(Page("t", "v", sections=(Section("s", tables=(table,)),)))
+    assert html.count('<td class="number">') == number * len(cells)
+
+
+def test_no_line_ends_before_a_percent_sign_or_within_a_p_value():
+    html = render_page(Page("t", "95 % of 3; p = 0.014, p < 0.001, a p of 5 or so %"))
+    assert "95\u00a0% of 3; p\u00a0=\u00a00.014, p\u00a0&lt;\u00a00.001, a p of 5 or so %" in html
 
 
 def _contrast(one: str, other: str) -> float:

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from histograft.core.errors import InputError
 from histograft.figures.accuracy import accuracy_boxes
 from histograft.figures.confusion import confusion_matrices
-from histograft.figures.differences import difference_forest
+from histograft.figures.differences import difference_forest, forest_reach
 from histograft.figures.history import training_curves
 from histograft.figures.patches import patch_sheet
 from histograft.figures.per_class import class_boxes
@@ -81,7 +81,7 @@ def test_a_single_test_has_an_estimate_and_no_box(repeats, results):
     figure = accuracy_boxes(repeats.iloc[:0], results)
     assert not [patch for axes in figure.axes for patch in axes.patches]
     (legend,) = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "95 % interval from resampling groups" in legend
+    assert "95 % interval\nfrom resampling groups" in legend
     draws(figure)
 
 
@@ -95,7 +95,7 @@ def test_missing_values_are_said_and_not_drawn(repeats, results):
 def test_one_model_one_set_without_interval(repeats, results):
     one = (results["dataset"] == "colon") & (results["model"] == "ftx-dense")
     bare = results[one].assign(ci_low=np.nan, ci_high=np.nan, n_groups=pd.NA)
-    draws(accuracy_boxes(repeats[repeats["model"] == "ftx-dense"], bare, n_columns=1))
+    draws(accuracy_boxes(repeats[repeats["model"] == "ftx-dense"], bare, legend=False))
 
 
 def test_kappa_is_not_printed_in_percent(repeats, results):
@@ -217,9 +217,22 @@ def test_forest_draws_points_in_percentage_points_and_fills_those_apart_from_zer
 
 
 def test_forest_names_both_models(results):
-    found = texts(difference_forest(results, model="ftx-dense", compared_with="imgnet-gap"))
-    assert "← ImageNet (GAP) better" in found
-    assert "FTX, tuned in two steps better →" in found
+    figure = difference_forest(
+        results[results["model"] == "ftx-dense"], names={"imgnet-gap": "ImageNet (GAP)"}
+    )
+    assert figure.get_suptitle() == "FTX, tuned in two steps\n− ImageNet (GAP)"
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["colon\ncross-validation", "Lunge & Ümläut\nexternal test"]
+
+
+def test_forests_of_one_reach_can_be_compared(results):
+    reach = forest_reach(results)
+    low = results.loc[results["compared_with"].notna(), "difference_low"].min()
+    assert reach > -100 * low
+    for dataset in ("colon", "Lunge & Ümläut"):
+        figure = difference_forest(results[results["dataset"] == dataset], reach=reach)
+        assert figure.axes[0].get_xlim() == (-reach, reach)
+        assert dataset in figure.get_suptitle()
 
 
 def test_forest_without_interval_or_difference():

@@ -1,0 +1,244 @@
+"""What a report says follows from its tables and from the configuration of what made them."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from histograft.core.configuration import Role, fields_with_role
+from histograft.verbs.draw import broken
+from histograft.verbs.report_answer import caveats, verdict
+from histograft.verbs.report_material import Compared
+from histograft.verbs.report_protocol import PROBES, protocol, training
+from histograft.verbs.report_tables import (
+    accuracy_table,
+    comparison_table,
+    leakage_sentences,
+    metric_table,
+)
+from histograft.verbs.train import Train
+
+LABELS = {"imgnet-gap": "IMGNET", "ftx-dense": "FTX", "shortcut-rgb": "shortcut: mean RGB"}
+
+
+def network(config: Train, *, n_val: int = 0, best_epoch: int | None = None):
+    """A finished network as far as its manifest tells."""
+    return SimpleNamespace(
+        path=Path("net"),
+        manifest={
+            "verb": "train",
+            "config": fields_with_role(config, Role.SETTING),
+            "inputs": [{"role": "start", "kind": "weights", "name": "w.safetensors"}],
+        },
+        facts={
+            "architecture": "resnet18", "tuned_on": "colon", "n_train": 1500, "n_val": n_val,
+            "best_epoch": best_epoch,
+        },
+    )  # fmt: skip
+
+
+PAPER = Train(patches=Path("p"), out=Path("o"), init="w.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "not_said"),
+    [
+        ({}, ["Step 1", "20 epochs", "0.0004", "Step 2", "10 epochs", "5e-05", "last epoch"],
+         ["up to", "lowest loss", "flips", "schedule", "decay"]),
+        ({"augment": "flips-turns"}, ["no augmentation", "random flips and quarter turns"], []),
+        ({"select": "best"}, ["lowest loss on the 300 validation patches were kept, epoch 4"],
+         ["last epoch"]),
+        ({"patience": 3}, ["up to 20 epochs", "3 epochs without a lower loss on the 300"],
+         ["chose nothing"]),
+        ({"tune": "head"}, ["Only the dense layers", "20 epochs"], ["Step", "10 epochs"]),
+        ({"tune": "all"}, ["All layers", "10 epochs"], ["Step", "20 epochs"]),
+        ({"class_weights": True, "schedule": "cosine", "weight_decay": 0.01, "optimizer": "sgd"},
+         ["each class counts alike", "cosine schedule", "weight decay 0.01", "SGD"], ["Adam"]),
+        ({"precision": "bf16-mixed"}, ["bf16-mixed"], []),
+    ],
+)  # fmt: skip
+def test_training_is_told_as_it_was_configured(options, said, not_said):
+    config = replace(PAPER, **options)
+    text = " ".join(training(network(config, n_val=300, best_epoch=4)))
+    for words in said:
+        assert words in text
+    for words in not_said:
+        assert words not in text
+    assert "1,500 training patches of colon" in text
+    assert "w.safetensors" in text
+
+
+def test_validation_patches_chose_nothing_only_where_that_is_so():
+    assert "chose nothing" in " ".join(training(network(PAPER, n_val=300)))
+    for options in ({"select": "best"}, {"patience": 2}):
+        config = replace(PAPER, **options)
+        assert "chose nothing" not in " ".join(training(network(config, n_val=300)))
+
+
+def compared(rows, *, fit_on="colon", grouped=False, ci_unit="patch", **block) -> Compared:
+    """A comparison from rows (protocol, model, accuracy, low, high, difference, p_adjusted)."""
+    names = ["protocol", "model", "value", "ci_low", "ci_high", "difference", "p_adjusted"]
+    table = pd.DataFrame(rows, columns=names).assign(
+        dataset="colon", target="tissue", metric="accuracy", ci_unit=ci_unit, n_units=1500,
+        n_groups=30, repeat_sd=0.01, test="McNemar", p_value=0.001,
+    )  # fmt: skip
+    table["label"] = table["model"].map(LABELS)
+    table["difference_low"] = table["difference"] - 0.01
+    table["difference_high"] = table["difference"] + 0.01
+    table["compared_with"] = table["difference"].map(lambda d: None if pd.isna(d) else "imgnet-gap")
+    facts = {
+        "baseline": "imgnet-gap", "labels": LABELS, "n_tests": 4,
+        "blocks": [
+            {
+                "dataset": "colon", "protocol": name, "target": "tissue", "ci_unit": ci_unit,
+                "no_groups": False, "warning": "", "grouped": grouped, "fit_on": fit_on,
+                "rows": "test", "n_units": 1500, "n_groups": 30, "n_fit": 99, "classes": ["a", "b"],
+                "repeats": 50, "folds": 5, "probe": "svc", "largest_class": 0.5,
+            } | block
+            for name in table["protocol"].unique()
+        ],
+    }  # fmt: skip
+    made = Compared(SimpleNamespace(facts=facts))
+    made.__dict__["results"] = table
+    made.__dict__["comparisons"] = table[table["compared_with"].notna()]
+    return made
+
+
+NAN = float("nan")
+BASE = ("cv", "imgnet-gap", 0.90, 0.88, 0.92, NAN, NAN)
+
+
+@pytest.mark.parametrize(
+    ("difference", "p", "reading"),
+    [
+        (0.05, 0.01, "more accurate in 1 test"),
+        (-0.05, 0.01, "less accurate in 1 test"),
+        (0.05, 0.06, "no difference shown in 1 test"),  # clear interval, p not small
+        (0.005, 0.01, "no difference shown in 1 test"),  # 0 within the interval
+        (0.05, NAN, "no difference shown in 1 test"),
+    ],
+)
+def test_the_answer_needs_interval_and_test(difference, p, reading):
+    rows = [BASE, ("cv", "ftx-dense", 0.9 + difference, 0.8, 0.99, difference, p)]
+    sentence, lines = verdict(compared(rows))
+    assert sentence == f"FTX against IMGNET: {reading}."
+    assert lines[0].startswith("colon, cross-validation: ")
+    assert f"{90 + 100 * difference:.1f} % against 90.0 %" in lines[0]
+
+
+def test_several_tests_are_counted_in_one_sentence():
+    rows = [
+        BASE, ("cv", "ftx-dense", 0.95, 0.93, 0.97, 0.05, 0.001),
+        ("external", "imgnet-gap", 0.90, 0.88, 0.92, NAN, NAN),
+        ("external", "ftx-dense", 0.90, 0.88, 0.92, 0.0, 1.0),
+    ]  # fmt: skip
+    sentence, lines = verdict(compared(rows))
+    assert (
+        sentence == "FTX against IMGNET: more accurate in 1 of 2 tests, no difference shown in 1."
+    )
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "its folds probably share patients"),
+        ({"grouped": True, "ci_unit": "group"}, "far above the external test (70.0 %)."),
+        ({"fit_on": "other"}, "Fitted on other instead, 70.0 % are reached"),
+    ],
+)
+def test_folds_are_suspected_only_where_patients_may_be_shared(options, said):
+    rows = [
+        BASE, ("cv", "ftx-dense", 0.95, 0.93, 0.97, 0.05, 0.001),
+        ("external", "imgnet-gap", 0.65, 0.6, 0.7, NAN, NAN),
+        ("external", "ftx-dense", 0.70, 0.65, 0.75, 0.05, 0.001),
+    ]  # fmt: skip
+    line = verdict(compared(rows, **options))[1][0]
+    assert said in line
+    assert ("share patients" in line) == (options == {})
+
+
+def test_a_shortcut_that_is_as_good_is_said_in_the_answer():
+    rows = [
+        BASE, ("cv", "ftx-dense", 0.95, 0.93, 0.97, 0.05, 0.001),
+        ("cv", "shortcut-rgb", 0.96, 0.9, 0.99, 0.06, NAN),
+    ]  # fmt: skip
+    assert "the mean RGB alone reaches 96.0 %" in verdict(compared(rows))[1][0]
+    assert "mean RGB" in caveats(compared(rows))[-1]
+
+
+@pytest.mark.parametrize("unit", ["patch", "image", "group"])
+def test_unknown_patients_are_said_whatever_stands_for_them(unit):
+    text = " ".join(caveats(compared([BASE], ci_unit=unit)))
+    assert ("Patients are not known" in text) == (unit != "group")
+
+
+def test_every_probe_and_protocol_has_words():
+    for probe, words in PROBES.items():
+        said = protocol(compared([BASE], probe=probe))["colon, cross-validation"]
+        assert words in said
+        assert "50 × 5-fold" in said
+        assert "1,500 patches" in said
+
+
+def test_the_plain_t_test_is_a_column_and_no_row():
+    rows = [BASE, ("cv", "ftx-dense", 0.95, 0.93, 0.97, 0.05, 0.001)]
+    made = compared(rows)
+    plain = made.comparisons.assign(test="plain paired t (misleading)", p_value=1e-9)
+    made.__dict__["comparisons"] = pd.concat([made.comparisons, plain])
+    table = comparison_table(made)
+    assert table is not None
+    assert len(table.frame) == 1
+    assert table.frame["plain t, misleading"].tolist() == ["<0.001"]
+    assert table.frame["p (Holm)"].tolist() == ["0.001"]
+    assert comparison_table(compared([BASE])) is None
+
+
+def test_tables_hold_a_line_for_each_model_or_a_column():
+    rows = [BASE, ("cv", "ftx-dense", 0.95, 0.93, 0.97, 0.05, 0.001)]
+    made = compared(rows)
+    assert accuracy_table(made).frame["accuracy, %"].tolist() == ["90.0", "95.0"]
+    frame = metric_table(made, ["imgnet-gap", "ftx-dense"]).frame
+    assert frame["FTX"].tolist() == ["95.0 (93.0 to 97.0)"]
+    assert frame["difference, points"].tolist() == ["+5.0 (+4.0 to +6.0)"]
+
+
+def test_leakage_is_told_in_words():
+    clean = {
+        "groups_in_two_splits": [], "groups_known": 1.0, "exact_duplicates_across_splits": 0,
+        "near_duplicates_across_splits": 0, "overlapping_test_share": 0.0,
+    }  # fmt: skip
+    facts = {"dataset": "a", "groups_known": True, "counts": {"train": {"x": 3}, "test": {"x": 1}}}
+    dirty = clean | {"near_duplicates_across_splits": 4, "overlapping_test_share": 0.25}
+    lines = leakage_sentences(
+        [
+            facts | {"leakage": clean},
+            facts | {"dataset": "b", "leakage": dirty, "groups_known": False},
+            facts | {"dataset": "c", "leakage": clean, "counts": {"train": {"x": 3}}},
+        ]
+    )
+    assert lines[0] == "No copy, near copy or group in two splits was found in a."
+    assert "b: 4 pair(s) of near duplicates" in lines[1]
+    assert "25.0 % of test patches" in lines[1]
+    assert "Patients are not known in b:" in lines[2]
+
+
+@given(
+    st.lists(
+        st.sampled_from(["--out", "a b", "x" * 60, "--features", "it's", "$HOME", "p/q", "'", ""]),
+        max_size=20,
+    )
+)
+def test_a_broken_command_is_the_same_command(words):
+    command = shlex.join(["histograft", "train", *words])
+    lines = broken(command)
+    assert shlex.split(lines.replace("\\\n", " ")) == shlex.split(command)
+    assert all(line.endswith(" \\") for line in lines.split("\n")[:-1])
+    assert max(map(len, lines.split("\n"))) <= 80
