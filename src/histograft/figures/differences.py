@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from histograft.core.errors import InputError
 from histograft.core.tables import require_columns
-from histograft.figures.numerals import format_p
+from histograft.figures.numerals import format_p, signed
 from histograft.figures.palette import model_style
 from histograft.figures.style import (
     INK,
@@ -179,7 +179,7 @@ def _draw_difference(axes: Axes, y: float, numbers: np.ndarray, color: str) -> N
 def _describe(numbers: np.ndarray, decimals: int) -> str:
     if not np.isfinite(numbers[0]):
         return "not estimable"
-    point, low, high = (f"{number:+.{decimals}f}".replace("-", "−") for number in numbers)
+    point, low, high = (signed(number, decimals) for number in numbers)
     return f"{point} [{low}, {high}]" if np.isfinite(numbers[1:]).all() else point
 
 

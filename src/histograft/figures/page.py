@@ -21,6 +21,8 @@ CSS_PX_PER_PT = 96 / 72
 SMALLEST_SHARE = 0.62
 # Cells up to this many letters are not broken into lines.
 SHORT_CELL = 28
+# A first column of so few letters needs no least width on a phone.
+BRIEF_CELL = 12
 # What may stand unescaped in a data address and in an attribute between double quotes.
 _SAFE = " !$'()*+,-./:;=?@[]^_{|}~"
 _SIZE = re.compile(r"<svg [^>]*?width='([\d.]+)pt' height='([\d.]+)pt'")
@@ -269,6 +271,7 @@ def _table_cells(table: Table) -> dict[str, Any]:
             }
             for i, cells in enumerate(rows)
         ],
+        "brief": all(len(cells[0]) <= BRIEF_CELL for cells in rows),
         "grouped": not groups and len({cells[0] for cells in rows}) < len(rows),
         "help": [
             (head, table.help[name])

@@ -24,6 +24,8 @@ _GROUP_NAME = re.compile(r' id="[A-Za-z0-9.]+_\d+"')
 _NO_TURN = re.compile(r' transform="rotate\(-?0 [^)]*\)"')
 _RASTER = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 _QUOTED = re.compile(r"=\"([^\"']*)\"")
+_ID = re.compile(r" id='([\w.]+)'")
+_REFERENCE = re.compile(r"(href='|url\()#([\w.]+)")
 _PIXELATED = re.compile(r' style="image-rendering:[^"]*"')
 _FAMILY = re.compile(r" ?font-family: ([^;\"]*);?")
 _STYLE = '<style type="text/css">'
@@ -53,8 +55,15 @@ def compact_svg(svg: str) -> str:
     """
     svg = _COMMENT.sub("", _METADATA.sub("", _PROLOGUE.sub("", svg)))
     svg = _font_named_once(svg)
-    svg = _TAG.sub(_compact_tag, svg)
+    svg = _numbered_ids(_TAG.sub(_compact_tag, svg))
     return _BETWEEN_TAGS.sub("><", svg).strip()
+
+
+def _numbered_ids(svg: str) -> str:
+    """Give ids numbers; those of matplotlib hang on digits that were rounded away."""
+    ids = {name: f"i{n}" for n, name in enumerate(dict.fromkeys(_ID.findall(svg)))}
+    svg = _ID.sub(lambda match: f" id='{ids[match.group(1)]}'", svg)
+    return _REFERENCE.sub(lambda match: f"{match.group(1)}#{ids[match.group(2)]}", svg)
 
 
 def _font_named_once(svg: str) -> str:
@@ -87,7 +96,7 @@ def _compact_image(tag: str) -> str:
     kind = "jpeg" if photograph else "png"
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     tag = _PIXELATED.sub("", tag) if photograph else tag
-    return tag.replace(found.group(), source)
+    return _QUOTED.sub(r"='\1'", tag.replace(found.group(), source))
 
 
 def _compact_raster(png: bytes) -> tuple[bytes, bool]:

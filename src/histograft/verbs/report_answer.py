@@ -40,7 +40,8 @@ def verdict(compared: Compared) -> tuple[str, tuple[str, ...]]:
         if n := found.count(reading):
             counts.append(f"{reading} in {n}{'' if counts else in_all}")
     lines = tuple(
-        " ".join([_line(row), *_beaten(row, compared), *_optimistic(row, rows)]) for row in rows
+        " ".join([_line(row), *_beaten(row, compared), *_carries(row, rows, compared)])
+        for row in rows
     )
     return f"{tuned} against {compared.baseline}: {', '.join(counts)}.", lines
 
@@ -83,15 +84,22 @@ def _beaten(row: dict[str, Any], compared: Compared) -> list[str]:
     ]
 
 
-def _optimistic(row: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
-    """Where cross-validation within a set is far above a test on held-out rows."""
+def _carries(row: dict[str, Any], rows: list[dict[str, Any]], compared: Compared) -> list[str]:
+    """Where cross-validation within a set is far above the external test, and what that means."""
+    blocks = {(block["dataset"], block["protocol"]): block for block in compared.blocks}
     for other in rows:
         pair = (other["dataset"], other["protocol"], row["protocol"])
-        if pair == (row["dataset"], "external", "cv") and row["ci_low"] > other["ci_high"]:
+        if pair != (row["dataset"], "external", "cv") or row["ci_low"] <= other["ci_high"]:
+            continue
+        fit_on = blocks[other["dataset"], "external"]["fit_on"]
+        if fit_on != row["dataset"]:
             return [
-                f"It is far above the external test ({percent(other['value'])} %): its folds "
-                "probably share patients, so trust the external test."
+                f"Fitted on {fit_on} instead, {percent(other['value'])} % are reached: not all of "
+                "it carries over from there."
             ]
+        grouped = blocks[row["dataset"], "cv"]["grouped"]
+        why = "" if grouped else ": its folds probably share patients, so trust the external test"
+        return [f"It is far above the external test ({percent(other['value'])} %){why}."]
     return []
 
 
@@ -118,7 +126,7 @@ def caveats(compared: Compared) -> tuple[str, ...]:
         )
     for warning in dict.fromkeys(block["warning"] for block in blocks if block["warning"]):
         where = _places(blocks, lambda block, said=warning: block["warning"] == said)  # type: ignore[misc]
-        lines.append(f"{where}: {warning}.")
+        lines.append(f"In {where} {warning}.")
     for block in blocks:
         lines += [
             f"{block['dataset']}: class {name} is left out of the cross-validation ({reason})."
@@ -159,4 +167,5 @@ def _shortcuts(compared: Compared) -> list[str]:
 
 
 def _places(blocks: list[dict[str, Any]], chosen: Callable[[dict[str, Any]], bool]) -> str:
-    return "; ".join(place(block) for block in blocks if chosen(block))
+    found = [place(block) for block in blocks if chosen(block)]
+    return "all tests" if 1 < len(found) == len(blocks) else "; ".join(found)
