@@ -27,6 +27,8 @@ _VERBS = {
 _HOMES = {verb: f"histograft.verbs.{verb}" for verb in _VERBS}
 _HOMES |= {configuration: f"histograft.verbs.{verb}" for verb, configuration in _VERBS.items()}
 _HOMES |= dict.fromkeys(("doctor", "Doctor"), "histograft.verbs.doctor")
+_HOMES |= dict.fromkeys(("convert", "Convert"), "histograft.verbs.convert")
+_HOMES |= {"to_anndata": "histograft.verbs.feature_formats.annotated"}
 _HOMES |= {"open_artefact": "histograft.core.artefact", "verify": "histograft.core.verify"}
 
 __all__ = ["__version__", *sorted(_HOMES)]

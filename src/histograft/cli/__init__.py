@@ -16,7 +16,7 @@ from histograft.cli.layers import ConfigLayers
 from histograft.cli.terminal import STDERR, STDOUT, TerminalReporter, print_error, print_table
 from histograft.core.errors import HistograftError
 from histograft.recipes import demo, ftx
-from histograft.verbs import compare, draw, embed, pool, predict, standardize, train
+from histograft.verbs import compare, convert, draw, embed, pool, predict, standardize, train
 from histograft.verbs.doctor import Doctor
 
 FAILED = 1
@@ -70,6 +70,7 @@ _COMMANDS: dict[tuple[str, ...], tuple[ModuleType, type[Any], Callable[..., Any]
     ("predict",): (predict, predict.Predict, predict.predict),
     ("compare",): (compare, compare.Compare, compare.compare),
     ("draw",): (draw, draw.Draw, draw.draw),
+    ("convert",): (convert, convert.Convert, convert.convert),
     ("demo",): (demo, demo.Demo, demo.demo),
     ("run", "ftx"): (ftx, ftx.Ftx, ftx.ftx),
 }
