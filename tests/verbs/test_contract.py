@@ -95,6 +95,7 @@ def examples(tmp_path_factory, tools):
             {"batch_size": 5, "device": "auto"},
         ),
         "pool": ({"features": embedded_slide(folder, tools)}, {}),
+        "convert": ({"source": folder / "slides", "to": "clam"}, {}),
         "predict": (
             {"features": (folder / "embed",), "folds": 2, "repeats": 1, "rows": "test"}, {},
         ),
