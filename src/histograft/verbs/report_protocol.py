@@ -55,7 +55,7 @@ def protocol(compared: Compared) -> dict[str, str]:
     )
     described["Tests"] = (
         "Cross-validation: corrected resampled t test on the accuracies of the folds (Nadeau and "
-        "Bengio 2003, https://doi.org/10.1023/A:1024068626366). External test: McNemar, or sign "
+        "Bengio 2003, doi:10.1023/A:1024068626366). External test: McNemar, or sign "
         "flips over groups where a group has several patches. Holm's correction over the "
         f"{compared.facts['n_tests']} tests of this report"
     )
