@@ -290,8 +290,9 @@ def _legend(panels: list[_Waterfall], fdr: float) -> list[Line2D | Patch]:
         line = "" if all(tested) else " with a line"
         filled = f"filled{line}: predicted by either model (q < {fdr:g})"
         handles.append(Line2D([], [], label=filled, **look))
+        word = "hollow" if all(tested) else "pale"
         pale = {"markerfacecolor": "white"} if all(tested) else {"color": TIE.face}
-        handles.append(Line2D([], [], label="pale: by neither", **(look | pale)))
+        handles.append(Line2D([], [], label=f"{word}: by neither", **(look | pale)))
     bars = [panel.few for panel in panels if panel.has_intervals]
     if True in bars:
         handles.append(Line2D([], [], color=BAR, linewidth=1.8, label="95 % interval"))
