@@ -3,7 +3,7 @@
 import pytest
 
 from histograft.core.errors import InputError
-from histograft.verbs.slides import read_slides
+from histograft.verbs.slides import fingerprint, read_slides
 
 
 def table(folder, text, name="slides.csv"):
@@ -60,3 +60,31 @@ def test_what_is_not_there_is_said(tmp_path):
         read_slides(tmp_path / "none.csv")
     with pytest.raises(InputError, match="holds no slide"):
         read_slides(tmp_path)
+
+
+def write_dicom(path, series, rest=b""):
+    """What is looked at of a DICOM file: the element (0020,000E), which names its series."""
+    uid = series.encode()
+    path.write_bytes(b"\x20\x00\x0e\x00UI" + len(uid).to_bytes(2, "little") + uid + rest)
+    return path
+
+
+def test_files_of_other_slides_do_not_change_a_fingerprint(tmp_path):
+    first = write_dicom(tmp_path / "1.dcm", "1.2.3")
+    alone = fingerprint(first)
+    write_dicom(tmp_path / "other.dcm", "1.2.4")
+    assert fingerprint(first) == alone
+    second = write_dicom(tmp_path / "2.dcm", "1.2.3")
+    both = fingerprint(first)
+    assert both != alone
+    write_dicom(second, "1.2.3", b"more")
+    assert fingerprint(first) not in (alone, both)
+
+
+def test_a_fingerprint_sees_both_ends_and_the_size(tmp_path):
+    path = tmp_path / "a.svs"
+    seen = set()
+    for data in (b"a" * 10**6, b"b" + b"a" * (10**6 - 1), b"a" * (10**6 - 1) + b"b", b"a" * 10**7):
+        path.write_bytes(data)
+        seen.add(fingerprint(path))
+    assert len(seen) == 4

@@ -183,11 +183,11 @@ def _tissue(
 
     rows, columns = pixels.shape[:2]
     scale = (slide.width / columns, slide.height / rows)
+    found = find_tissue(pixels, mpp)
     if entry.annotations is not None:
         outlines = _annotations(entry.annotations)
         mask = polygons_to_mask(outlines, (rows, columns), scale=scale)
-        return mask, outlines, (f"tiled inside {entry.annotations.name}",)
-    found = find_tissue(pixels, mpp)
+        return mask, outlines, (f"tiled inside {entry.annotations.name}", *found.notes)
     outlines = tuple(polygon.scaled(*scale) for polygon in mask_to_polygons(found.mask))
     return found.mask, outlines, found.notes
 
