@@ -201,15 +201,16 @@ def test_two_files_of_one_slide(tmp_path):
         convert(Convert(source, out=tmp_path / "out", mpp=MPP))
 
 
-def test_slides_of_two_models_do_not_mix(tmp_path):
+@pytest.mark.parametrize("to", ["histograft", "clam"])
+def test_slides_of_two_models_do_not_mix(tmp_path, to):
     source = foreign.write_trident(tmp_path / "job", SLIDES)
     with h5py.File(source / FEATURES / "b.h5", "r+") as file:
         file["features"].attrs["encoder"] = "conch_v1"
     with pytest.raises(InputError, match=r"b\.h5 has features of conch_v1, .* before it of uni_v1"):
-        convert(Convert(source / FEATURES, out=tmp_path / "out"))
+        convert(Convert(source / FEATURES, out=tmp_path / "out", to=to))
     rewrite(source / FEATURES / "b.h5", "features", np.ones((5, 8), np.float32))
     with pytest.raises(InputError, match=r"b\.h5 has 8 features a tile, the slides before it 5"):
-        convert(Convert(source, out=tmp_path / "out2", model="uni_v1"))
+        convert(Convert(source, out=tmp_path / "out2", to=to, model="uni_v1"))
 
 
 def test_scales_of_one_model_and_features_of_whole_slides(tmp_path):
@@ -301,3 +302,27 @@ def test_tables_that_cannot_be_read(tmp_path, text, said):
     (tmp_path / "slides.csv").write_text(text)
     with pytest.raises(InputError, match=said):
         convert(Convert(source, out=tmp_path / "out", slides=tmp_path / "slides.csv"))
+
+
+def test_nothing_has_its_name_before_it_is_whole(tmp_path, monkeypatch):
+    from histograft.learning import tensor_files
+
+    source = foreign.write_trident(tmp_path / "job", SLIDES)
+    config = Convert(source, out=tmp_path / "out", to="clam")
+    whole = tensor_files.write_tensor
+
+    def killed(path, values):
+        whole(path, values)
+        if len(values) == len(SLIDES["b"].features):
+            cut_in_half(path)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(tensor_files, "write_tensor", killed)
+    with pytest.raises(KeyboardInterrupt):
+        convert(config)
+    assert [p.name for p in (tmp_path / "out/pt_files").iterdir()] == ["a.pt"]
+    assert not is_artefact(tmp_path / "out")
+    monkeypatch.undo()
+    resumed = convert(config)
+    fresh = convert(Convert(source, out=tmp_path / "fresh", to="clam"))
+    assert resumed.files == fresh.files

@@ -215,7 +215,7 @@ def _as_float32(raw: Any, where: Path) -> NDArray[np.float32]:
     if raw.shape[1] == 0:
         raise InputError(f"{where}: tiles have no features at all", _AGAIN)
     with np.errstate(over="ignore"):
-        features: NDArray[np.float32] = raw.astype(np.float32)
+        features: NDArray[np.float32] = raw.astype(np.float32, copy=False)
     broken = int((~np.isfinite(features)).any(axis=1).sum())
     if broken:
         raise InputError(
