@@ -87,8 +87,8 @@ def accuracy_boxes(
     n_columns = min(len(panels), 2)
     n_rows = math.ceil(len(panels) / n_columns)
     most = max(panel["model"].nunique() for _, panel in panels)
-    height = n_rows * (0.36 * most + 0.95) + 0.5 * legend
-    figure = new_figure(PANEL_IN * n_columns, height)
+    height = n_rows * (0.36 * most + 0.95) + 0.75 * legend
+    figure = new_figure(PANEL_IN * n_columns, height, w_pad_in=0.07 * n_columns)
     grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel().tolist()
     for axes, (key, panel) in zip(grid, panels, strict=False):
         rows = {name: _of(table, key) for name, table in (("r", repeats), ("s", results))}

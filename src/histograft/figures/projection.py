@@ -78,16 +78,8 @@ def projection_panels(
             _draw_map(axes, table, names)
             where = (scores["dataset"] == dataset) & (scores["model"] == model)
             above = panel_name(dataset) if column == 0 else ""
-            axes.set_title(f"{above}\n{fit_name(table['label'].iloc[0], 34, 1)}", pad=18)
-            axes.annotate(
-                _score_line(scores[where], n_neighbors),
-                (0, 1),
-                xycoords="axes fraction",
-                xytext=(0, 5),
-                textcoords="offset points",
-                fontsize=8,
-                color=MUTED,
-            )
+            axes.set_title(f"{above}\n{fit_name(table['label'].iloc[0], 34)}", pad=18)
+            _write_above(axes, _score_line(scores[where], n_neighbors))
         axes_row[-1].set_axis_off()
         axes_row[-1].legend(handles=_class_handles(names), loc="center left", borderpad=0)
     return figure
@@ -128,6 +120,18 @@ def _class_handles(classes: list[str]) -> list[Line2D]:
         label = f"{index + 1} {fit_name(name, 16)}"
         handles.append(Line2D([], [], color=color, marker=marker, linestyle="", label=label))
     return handles
+
+
+def _write_above(axes: Axes, text: str) -> None:
+    axes.annotate(
+        text,
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(0, 5),
+        textcoords="offset points",
+        fontsize=8,
+        color=MUTED,
+    )
 
 
 def _score_line(scores: pd.DataFrame, n_neighbors: int) -> str:

@@ -125,6 +125,7 @@ def new_figure(
     height_in: float,
     *,
     layout: Literal["constrained"] | None = "constrained",
+    w_pad_in: float = 0.07,
 ) -> Figure:
     """Return an empty figure on the Agg canvas, without pyplot.
 
@@ -134,6 +135,8 @@ def new_figure(
         Size in inches, above 0.
     layout : {"constrained"} or None
         "constrained" makes room for long names, None leaves all places to the caller.
+    w_pad_in : float
+        Inches to keep free on both sides of a panel.
 
     Returns
     -------
@@ -148,7 +151,7 @@ def new_figure(
     figure = Figure(figsize=(width_in, height_in))
     FigureCanvasAgg(figure)
     if layout is not None:
-        figure.set_layout_engine(layout, h_pad=0.07, w_pad=0.07)
+        figure.set_layout_engine(layout, h_pad=0.07, w_pad=w_pad_in)
     return figure
 
 
