@@ -10,6 +10,7 @@ from histograft.core.configuration import Role, require_at_least
 from histograft.core.reporter import SILENT, Reporter
 from histograft.recipes.ftx import Ftx, ftx
 from histograft.recipes.phantom_cohort import Cohort, write_cohort
+from histograft.recipes.phantom_slides import write_slides
 from histograft.recipes.steps import command_line
 
 SYNTHETIC = (
@@ -25,7 +26,8 @@ class Demo:
     """Run the main job on a generated cohort of two laboratories, in under three minutes.
 
     Draws a phantom of H&E tissue in six classes from two laboratories with different stains,
-    tunes a small network on patients of the first, and evaluates it on new patients of both.
+    tunes a small network on patients of the first, and evaluates it on new patients of both. Then
+    predicts expression and mutations of further patients from small slides, whose truth is known.
     Needs no data and no network access. The report says that all of it is synthetic.
 
     Attributes
@@ -38,8 +40,13 @@ class Demo:
         timm name of the network.
     patients : int
         Patients to tune on, and again to evaluate on in each laboratory.
+    slides : int
+        Patients with a slide, whose expression and mutations are predicted: 20 by default, 60 with
+        --full, 0 for none.
+    full : bool
+        Take more patients with slides and 50 repeats; some ten minutes.
     repeats : int
-        Repeats of the cross-validation.
+        Repeats of the cross-validation: 10 by default, 50 with --full.
     seed : int
         Seed of the cohort and of everything after it.
     workers : int
@@ -52,15 +59,33 @@ class Demo:
     init: Literal["random", "imagenet"] = "random"
     arch: str = "resnet10t"
     patients: int = 12
-    repeats: int = 10
+    slides: int | None = None
+    full: bool = False
+    repeats: int | None = None
     seed: int = 0
     workers: Annotated[int | None, Role.EXECUTION] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Role.EXECUTION] = "auto"
 
     def __post_init__(self) -> None:
         require_at_least(self.patients, FOLDS, "patients")  # each fold tests a patient
-        require_at_least(self.repeats, 1, "repeats")
+        if self.n_slides:
+            require_at_least(self.n_slides, 4 * FOLDS, "slides")  # some mutated in each fold
+        require_at_least(self.n_repeats, 1, "repeats")
         require_at_least(self.seed, 0, "seed")
+
+    @property
+    def n_slides(self) -> int:
+        """Patients with a slide."""
+        if self.slides is not None:
+            return self.slides
+        return 60 if self.full else 20
+
+    @property
+    def n_repeats(self) -> int:
+        """Repeats of the cross-validation."""
+        if self.repeats is not None:
+            return self.repeats
+        return 50 if self.full else 10
 
 
 PRESETS: dict[str, dict[str, Any]] = {"recommended": {}}
@@ -91,6 +116,10 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
             Cohort("lab-b", "lab-b", n, 2, seed),
         )
     )
+    molecular: dict[str, Any] = {}
+    if config.n_slides:
+        files = write_slides(folder, config.n_slides, seed, config.workers, reporter)
+        molecular = vars(files) | {"genes": "all"}
     recipe = Ftx(
         finetune=tuned,
         evaluate=tuple(evaluated),
@@ -107,11 +136,12 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
         batch_size=32,
         augment="flips-turns",
         folds=FOLDS,
-        repeats=config.repeats,
+        repeats=config.n_repeats,
         title=TITLE,
         notices=(SYNTHETIC,),
         seed=config.seed,
         workers=config.workers,
         device=config.device,
+        **molecular,
     )
     return ftx(recipe, reporter, made_by=command_line("demo", config, config.out))

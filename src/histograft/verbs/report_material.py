@@ -55,15 +55,30 @@ class Compared:
         """Facts of the predictions of tissue types, by data set and protocol."""
         return [b for b in self.facts["blocks"] if b.get("task", TISSUE) == TISSUE]
 
+    @property
+    def has_molecules(self) -> bool:
+        """Whether mutations or expression were predicted."""
+        return any(block.get("task", TISSUE) != TISSUE for block in self.facts["blocks"])
+
+    @cached_property
+    def all_results(self) -> pd.DataFrame:
+        """All metrics of all models, on tissue types and on molecules."""
+        return self._read(RESULTS_TABLE)
+
+    @cached_property
+    def all_comparisons(self) -> pd.DataFrame:
+        """All paired comparisons, on tissue types and on molecules."""
+        return self._read(COMPARISONS_TABLE)
+
     @cached_property
     def results(self) -> pd.DataFrame:
         """All metrics of all models on tissue types."""
-        return self._of_tissue(self._read(RESULTS_TABLE))
+        return self._of_tissue(self.all_results)
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
         """All paired comparisons on tissue types."""
-        return self._of_tissue(self._read(COMPARISONS_TABLE))
+        return self._of_tissue(self.all_comparisons)
 
     @cached_property
     def repeats(self) -> pd.DataFrame:
@@ -133,6 +148,6 @@ class Material:
                 material.patches.append(artefact)
             elif artefact.kind == "network":
                 material.networks.append(artefact)
-            elif artefact.kind == "features":
+            elif artefact.kind == "features" and "dataset" in artefact.facts:
                 material.features.setdefault(artefact.facts["dataset"], []).append(artefact)
         return material

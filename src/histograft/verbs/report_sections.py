@@ -23,6 +23,7 @@ from histograft.verbs.patch_images import images_of, load_patches
 from histograft.verbs.report_answer import TUNED, caveats
 from histograft.verbs.report_features import MOST_POINTS, feature_maps
 from histograft.verbs.report_material import Compared, Material
+from histograft.verbs.report_molecular import molecular_sections
 from histograft.verbs.report_protocol import training
 from histograft.verbs.report_tables import (
     accuracy_table,
@@ -100,11 +101,15 @@ def sections(material: Material, sketch: Sketch, reporter: Reporter) -> list[Sec
         In the order of the page.
     """
     makers: list[Callable[[], Iterable[Section]]] = []
-    compared = material.compared
+    given, compared = material.compared, material.compared
+    if given is not None:
+        _copy_tables(given, sketch)
     if compared is not None and compared.results.empty:
         compared = None
     if compared is not None:
         makers.append(lambda: [_accuracy(compared, sketch)])
+    if given is not None and given.has_molecules:
+        makers.append(lambda: molecular_sections(given, sketch.picture))
     if material.patches:
         makers.append(lambda: [_leakage(material.patches)])
     if compared is not None:
@@ -123,12 +128,16 @@ def sections(material: Material, sketch: Sketch, reporter: Reporter) -> list[Sec
     return made
 
 
+def _copy_tables(compared: Compared, sketch: Sketch) -> None:
+    for name in (RESULTS_TABLE, COMPARISONS_TABLE, REPEATS_TABLE, CONFUSION_TABLE):
+        if name in compared.artefact.files:  # there is no confusion of molecules
+            with sketch.draft.writing(name) as path:
+                shutil.copyfile(compared.artefact.file(name), path)
+
+
 def _accuracy(compared: Compared, sketch: Sketch) -> Section:
     from histograft.figures.page import Section
 
-    for name in (RESULTS_TABLE, COMPARISONS_TABLE, REPEATS_TABLE, CONFUSION_TABLE):
-        with sketch.draft.writing(name) as path:
-            shutil.copyfile(compared.artefact.file(name), path)
     tables = (accuracy_table(compared), comparison_table(compared))
     return Section(
         "Accuracy",

@@ -1,0 +1,236 @@
+"""The sections of a report on mutations and expression of patients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from histograft.figures.numerals import NOTHING, format_p
+from histograft.verbs.comparison_told import records
+from histograft.verbs.report_captions import Caption
+from histograft.verbs.report_material import TISSUE, Compared
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from histograft.figures.page import Picture, Section, Table
+
+MOST_GENES = 20
+FDR = 0.05
+Sketcher = Callable[["Figure", str, Caption], "Picture"]
+AREAS: Caption = (
+    "Area under the ROC curve by gene, with 95 % interval over patients (Fig. 6 of Li 2022). "
+    "Beside each gene: patients with a mutation of all, and the paired test after Holm's "
+    "correction over genes.",
+    "Areas under the ROC curve by gene and model with intervals.",
+)
+WATERFALL: Caption = (
+    "Difference in correlation by gene, sorted (Fig. 4 of Li 2022). Filled: genes that either "
+    "model predicts (permuted patients, false discovery rate 5 %).",
+    "Genes sorted by the difference in correlation between two models.",
+)
+CORRELATIONS: Caption = (
+    "Correlation of predicted and measured expression with 95 % interval over patients (Fig. 5 of "
+    "Li 2022), with the q value that the gene is predicted at all.",
+    "Correlations by gene and model with intervals.",
+)
+
+
+def molecular_sections(compared: Compared, draw: Sketcher) -> Iterator[Section]:
+    """Make the sections for which there are predictions.
+
+    Parameters
+    ----------
+    compared : Compared
+        Tables of `compare`.
+    draw : callable
+        Takes a figure, a file name without ending and a caption to a picture of the page.
+
+    Yields
+    ------
+    Section
+        On mutations, on expression, or both.
+    """
+    results = compared.all_results
+    for block in compared.facts["blocks"]:
+        task = block.get("task", TISSUE)
+        rows = results[results["dataset"] == block["dataset"]]
+        if task == "mutation":
+            yield _mutation(block, rows[rows["target"].isin(_genes_of(rows, "auc"))], draw)
+        elif task == "expression":
+            yield _expression(block, rows, compared, draw)
+
+
+def _genes_of(rows: pd.DataFrame, metric: str) -> list[str]:
+    return list(dict.fromkeys(rows.loc[rows["metric"] == metric, "target"]))
+
+
+def _mutation(block: dict[str, Any], rows: pd.DataFrame, draw: Sketcher) -> Section:
+    from histograft.figures.gene_auc import gene_auc
+    from histograft.figures.page import Section
+
+    areas = rows[rows["metric"] == "auc"]
+    best = areas.groupby("target")["value"].max().sort_values(ascending=False)
+    shown = list(best.index[:MOST_GENES])
+    share = rows[rows["metric"] == "average_precision_no_skill"].drop_duplicates("target")
+    mutated = share[["dataset", "target"]].assign(
+        n_mutated=(share["value"] * share["n_units"]).round().astype(int)
+    )
+    left_out = block.get("left_out", {})
+    text = [_cohort_text(block)]
+    if left_out:
+        text.append(
+            "Left out: " + "; ".join(f"{gene} ({why})" for gene, why in left_out.items()) + "."
+        )
+    if len(best) > len(shown):
+        text.append(
+            f"Shown are the {len(shown)} best of {len(best)} genes; all are in results.csv."
+        )
+    figure = gene_auc(areas, mutated, genes=shown)
+    return Section(
+        f"Mutations of {block['n_units']:,} patients",
+        text=tuple(text),
+        figures=(draw(figure, "mutations", AREAS),),
+        tables=(_area_table(rows[rows["target"].isin(shown)]),),
+    )
+
+
+def _cohort_text(block: dict[str, Any]) -> str:
+    machine = (
+        "lasso with the penalty chosen inside each training fold"
+        if block["task"] == "mutation"
+        else "support vector regression as R's e1071"
+    )
+    drops = "; ".join(f"{n:,} {what}" for what, n in block.get("drops", {}).items())
+    return (
+        f"{block['folds']}-fold cross-validation of patients, {block['repeats']} times, the same "
+        f"folds for all models; {machine}. Numbers are of predictions averaged over repeats; "
+        "intervals are over patients, and allow for predictions that depend on each other."
+        + (f" Not used: {drops} (drops.csv)." if drops else "")
+    )
+
+
+def _area_table(rows: pd.DataFrame) -> Table:
+    import pandas as pd
+
+    from histograft.figures.page import Table
+
+    values = rows.set_index(["target", "model", "metric"])["value"]
+    frame = pd.DataFrame(
+        {
+            "gene": row["target"],
+            "model": row["label"],
+            "AUC": f"{row['value']:.3f}",
+            "95 % interval": _range(row["ci_low"], row["ci_high"]),
+            "SD": NOTHING if pd.isna(row["repeat_sd"]) else f"{row['repeat_sd']:.3f}",
+            "average precision": f"{values[row['target'], row['model'], 'average_precision']:.2f}",
+            "Brier": f"{values[row['target'], row['model'], 'brier']:.3f}",
+            "empty fits, %": f"{100 * values[row['target'], row['model'], 'null_model_share']:.0f}",
+        }
+        for row in records(rows[rows["metric"] == "auc"])
+    )
+    return Table(
+        frame,
+        "Mutation status by gene.",
+        help={
+            "SD": "standard deviation over repeats: noise of the folds, not an interval",
+            "empty fits, %": "fits in which the lasso chose no feature: everybody gets one value",
+        },
+    )
+
+
+def _expression(
+    block: dict[str, Any], rows: pd.DataFrame, compared: Compared, draw: Sketcher
+) -> Section:
+    from histograft.figures.gene_correlations import gene_correlations
+    from histograft.figures.gene_differences import gene_differences
+    from histograft.figures.page import Section
+
+    genes = rows[rows["metric"] == "pearson"]
+    q_values = rows[rows["metric"] == "q_permutation"].rename(columns={"value": "q"})
+    q_values = q_values[["dataset", "protocol", "target", "model", "q"]]
+    pictures = []
+    for model, part in genes[genes["difference"].notna()].groupby("model", sort=False):
+        models = {str(model), str(part["compared_with"].iloc[0])}
+        of_both = q_values[q_values["model"].isin(models)]
+        figure = gene_differences(part, of_both, fdr=FDR)
+        pictures.append(draw(figure, f"expression-differences-{model}", WATERFALL))
+    best = genes.groupby("target")["value"].max().sort_values(ascending=False)
+    named = _named_genes(list(best.index))
+    figure = gene_correlations(genes, q_values, genes=named)
+    pictures.append(draw(figure, "expression-genes", CORRELATIONS))
+    return Section(
+        f"Expression of {block['genes']:,} genes in {block['n_units']:,} patients",
+        text=(_cohort_text(block),),
+        figures=tuple(pictures),
+        tables=(_summary_table(rows), *_tests_table(compared, block)),
+    )
+
+
+def _named_genes(by_correlation: list[str]) -> list[str]:
+    """Genes of the paper's Fig. 5 where they are there, else the best."""
+    from histograft.molecular.genes import LI2022_EXPRESSION
+
+    named = [gene for gene in LI2022_EXPRESSION if gene in set(by_correlation)]
+    return named if len(named) > 2 else by_correlation[:MOST_GENES]
+
+
+def _summary_table(rows: pd.DataFrame) -> Table:
+    import pandas as pd
+
+    from histograft.figures.page import Table
+
+    metrics = ["mean_pearson", "n_genes", "n_genes_predicted", "n_genes_nominal"]
+    whole = rows[rows["metric"].isin([*metrics, "n_genes_nominal_by_chance"])]
+    lines = []
+    for label, part in whole.groupby("label", sort=False):
+        value = dict(zip(part["metric"], part["value"], strict=True))
+        mean = records(part[part["metric"] == "mean_pearson"])[0]
+        lines.append(
+            {
+                "model": label,
+                "mean correlation": f"{mean['value']:.3f}",
+                "95 % interval": _range(mean["ci_low"], mean["ci_high"]),
+                "genes predicted": f"{value['n_genes_predicted']:.0f} of {value['n_genes']:.0f}",
+                "P < 0.05": f"{value['n_genes_nominal']:.0f}",
+                "of these by chance": f"{value['n_genes_nominal_by_chance']:.1f}",
+            }
+        )
+    return Table(
+        pd.DataFrame(lines),
+        "Expression over all genes.",
+        help={
+            "genes predicted": "correlation above that of permuted patients, false discovery "
+            "rate 5 % over genes",
+            "P < 0.05": "two-sided P of cor.test, which Li 2022 counts; chance alone gives many",
+        },
+    )
+
+
+def _tests_table(compared: Compared, block: dict[str, Any]) -> Iterator[Table]:
+    import pandas as pd
+
+    from histograft.figures.page import Table
+
+    table = compared.all_comparisons
+    chosen = table[(table["dataset"] == block["dataset"]) & (table["metric"] == "mean_pearson")]
+    if chosen.empty:
+        return
+    frame = pd.DataFrame(
+        {
+            "over": row["target"],
+            "model": row["label"],
+            "compared with": compared.labels.get(row["compared_with"], row["compared_with"]),
+            "difference": f"{row['difference']:+.3f}",
+            "test": row["test"],
+            "p": format_p(row["p_value"]),
+            "p (Holm)": format_p(row["p_adjusted"]),
+        }
+        for row in records(chosen)
+    )
+    yield Table(frame, "Two models over genes.")
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.3f} to {high:.3f}" if low == low and high == high else NOTHING
