@@ -13,7 +13,7 @@ from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.verbs.report_answer import NO_COMPARISON, verdict
 from histograft.verbs.report_material import Material
-from histograft.verbs.report_protocol import WORDS, protocol
+from histograft.verbs.report_protocol import protocol, words
 from histograft.verbs.report_sections import Sketch, sections
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _page(config: Draw, material: Material, made: list[Section]) -> str:
     if material.compared is not None:
         sentence, answers = verdict(material.compared)
         facts = protocol(material.compared)
-        made = [*made, Section("Words", terms=WORDS)]
+        made = [*made, Section("Words", terms=words(material.compared))]
     if config.commands:
         commands = "\n".join(broken(command) for command in config.commands)
         made = [*made, Section("Commands", code=(commands,))]
@@ -164,12 +164,14 @@ def broken(command: str) -> str:
 
 
 def _flags_with_values(command: str) -> list[str]:
-    """Split before flags; a flag with more values than a line holds goes on in further lines."""
-    pieces: list[str] = []
+    """Split before all flags but the first; more values than a line holds go on in the next."""
+    pieces = [""]
     for word in shlex.split(command):
         quoted = shlex.quote(word)
-        if word.startswith("--") or not pieces:
+        if word.startswith("--") and " --" in pieces[0]:
             pieces.append(quoted)
+        elif not pieces[-1]:
+            pieces[-1] = quoted
         elif len(pieces[-1].rpartition("\n")[2]) + len(quoted) + 8 > LINE:
             pieces[-1] += f" \\\n        {quoted}"
         else:

@@ -16,8 +16,6 @@ PROBES = {
 OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD with momentum", "adamp": "AdamP"}
 AUGMENTED = {"none": "no augmentation", "flips-turns": "random flips and quarter turns"}
 WORDS = {
-    "IMGNET, START": "features of the network as it was before tuning (START: random weights)",
-    "FTX, TUNED": "features of the network after tuning on the first data set",
     "pooled features": "the network's output averaged over the image, before its dense layers",
     "dense features": "the output of the dense layer that was tuned on top of the pooled features",
     "shortcut": "a baseline that sees no tissue: mean color, color histogram, settings of the JPEG "
@@ -35,6 +33,28 @@ WORDS = {
 }
 
 
+def words(compared: Compared) -> dict[str, str]:
+    """Explain the words of a comparison, the names of its models first.
+
+    Parameters
+    ----------
+    compared : Compared
+        The comparison.
+
+    Returns
+    -------
+    dict of str to str
+        What each word means.
+    """
+    random = any(label.startswith("START") for label in compared.labels.values())
+    before, after = ("START", "TUNED") if random else ("IMGNET", "FTX")
+    weights = "random" if random else "those of ImageNet, or what the network began with"
+    return {
+        before: f"features of the network as it was before tuning (weights: {weights})",
+        after: "features of the network after tuning",
+    } | WORDS
+
+
 def protocol(compared: Compared) -> dict[str, str]:
     """Say by topic how the numbers of a comparison came about.
 
@@ -48,6 +68,7 @@ def protocol(compared: Compared) -> dict[str, str]:
     dict of str to str
         One entry for each data set and protocol, one on intervals, one on tests.
     """
+    n_tests = int(compared.comparisons["p_adjusted"].notna().sum())
     described = {place(block): _described(block) for block in compared.blocks}
     described["Intervals"] = (
         "95 %, percentile bootstrap over the resampled unit; they say how the number varies with "
@@ -57,7 +78,7 @@ def protocol(compared: Compared) -> dict[str, str]:
         "Cross-validation: corrected resampled t test on the accuracies of the folds (Nadeau and "
         "Bengio 2003, doi:10.1023/A:1024068626366). External test: McNemar, or sign "
         "flips over groups where a group has several patches. Holm's correction over the "
-        f"{compared.facts['n_tests']} tests of this report"
+        f"{n_tests} tests of tissue types in this report"
     )
     return described
 
