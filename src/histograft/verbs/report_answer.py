@@ -8,10 +8,12 @@ from typing import Any
 from histograft.figures.numerals import p_phrase, percent, points, points_range
 from histograft.verbs.comparison_told import place, records
 from histograft.verbs.report_material import Compared
+from histograft.verbs.report_molecular import molecular_answers
 
 TUNED = "ftx-dense"
 SIGNIFICANT = 0.05
 NO_COMPARISON = "No models are compared here."
+MOLECULES = "What the features tell of the patients' molecules:"
 
 
 def verdict(compared: Compared) -> tuple[str, tuple[str, ...]]:
@@ -30,8 +32,9 @@ def verdict(compared: Compared) -> tuple[str, tuple[str, ...]]:
         Accuracies, difference, interval, p value and reservations, test by test.
     """
     rows = _tuned_rows(compared)
+    molecules = molecular_answers(compared)
     if not rows:
-        return NO_COMPARISON, ()
+        return (MOLECULES, molecules) if molecules else (NO_COMPARISON, ())
     tuned = compared.labels.get(TUNED, TUNED)
     found = [_reading(row) for row in rows]
     in_all = f" of {len(rows)} tests" if len(rows) > 1 else " test"
@@ -43,7 +46,7 @@ def verdict(compared: Compared) -> tuple[str, tuple[str, ...]]:
         " ".join([_line(row), *_beaten(row, compared), *_carries(row, rows, compared)])
         for row in rows
     )
-    return f"{tuned} against {compared.baseline}: {', '.join(counts)}.", lines
+    return f"{tuned} against {compared.baseline}: {', '.join(counts)}.", (*lines, *molecules)
 
 
 def _tuned_rows(compared: Compared) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from histograft.figures.numerals import NOTHING, format_p
+from histograft.figures.numerals import NOTHING, format_p, p_phrase
 from histograft.verbs.comparison_told import records
 from histograft.verbs.report_captions import Caption
 from histograft.verbs.report_material import TISSUE, Compared
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MOST_GENES = 20
 FDR = 0.05
+SIGNIFICANT = 0.05
+NO_SKILL = 0.5  # area under the curve of scores without any
 Sketcher = Callable[["Figure", str, Caption], "Picture"]
 AREAS: Caption = (
     "Area under the ROC curve by gene, with 95 % interval over patients (Fig. 6 of Li 2022). "
@@ -60,6 +62,52 @@ def molecular_sections(compared: Compared, draw: Sketcher) -> Iterator[Section]:
             yield _mutation(block, rows[rows["target"].isin(_genes_of(rows, "auc"))], draw)
         elif task == "expression":
             yield _expression(block, rows, compared, draw)
+
+
+def molecular_answers(compared: Compared) -> tuple[str, ...]:
+    """Say in a line each how mutations and expression are predicted, and by which model better."""
+    lines = []
+    results, comparisons = compared.all_results, compared.all_comparisons
+    for block in compared.facts["blocks"]:
+        rows = results[results["dataset"] == block["dataset"]]
+        tests = comparisons[comparisons["dataset"] == block["dataset"]]
+        if block.get("task") == "mutation":
+            lines.append(_mutation_answer(rows[rows["metric"] == "auc"], tests))
+        elif block.get("task") == "expression":
+            lines.append(_expression_answer(rows, tests))
+    return tuple(lines)
+
+
+def _mutation_answer(areas: pd.DataFrame, tests: pd.DataFrame) -> str:
+    shown = areas[areas["ci_low"] > NO_SKILL].groupby("label", sort=False)["target"].nunique()
+    genes = areas["target"].nunique()
+    counts = "; ".join(
+        f"{label} {shown.get(label, 0)} of {genes} genes" for label in dict.fromkeys(areas["label"])
+    )
+    told = f"Mutations, better than chance (95 % interval of the AUC above 0.5): {counts}."
+    tested = tests[(tests["metric"] == "auc") & tests["p_adjusted"].notna()]
+    if tested.empty:
+        return told
+    n = int((tested["p_adjusted"] < SIGNIFICANT).sum())
+    return f"{told} A difference between models is shown in {n} of {len(tested)} tests."
+
+
+def _expression_answer(rows: pd.DataFrame, tests: pd.DataFrame) -> str:
+    keys = zip(rows["metric"], rows["label"], strict=True)
+    value = dict(zip(keys, rows["value"], strict=True))
+    counts = "; ".join(
+        f"{label} {value['n_genes_predicted', label]:.0f} of {value['n_genes', label]:.0f} genes"
+        for label in dict.fromkeys(rows["label"])
+    )
+    told = f"Expression, predicted at a false discovery rate of 5 %: {counts}."
+    tested = tests[(tests["metric"] == "mean_pearson") & tests["difference_low"].notna()]
+    for row in records(tested):
+        told += (
+            f" {row['label']} against {row['compared_with']}: mean correlation "
+            f"{row['difference']:+.3f} ({_range(row['difference_low'], row['difference_high'])}; "
+            f"adjusted {p_phrase(row['p_adjusted'])})."
+        )
+    return told
 
 
 def _genes_of(rows: pd.DataFrame, metric: str) -> list[str]:
