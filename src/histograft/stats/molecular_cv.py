@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ def predict_values(
     folds: NDArray[np.integer[Any]],
     *,
     machine: RSVR | None = None,
+    tested: Collection[int] | None = None,
     n_threads: int = 1,
 ) -> Float:
     """Predict many numeric targets of each unit by machines that have not seen it.
@@ -34,14 +36,17 @@ def predict_values(
         Fold in which each unit is tested; below 0: left out.
     machine : RSVR, optional
         Its parameters are used.
+    tested : collection of int, optional
+        Folds that are predicted, all by default; units of others are only fitted on, such as those
+        of another cohort.
     n_threads : int, default 1
         Threads over which targets are spread.
 
     Returns
     -------
     ndarray of float64, shape (N, G)
-        NaN where nothing is predicted: no value, left out, or a target that is constant over the
-        units fitted on.
+        NaN where nothing is predicted: no value, left out, only fitted on, or a target that is
+        constant over the units fitted on.
 
     Notes
     -----
@@ -62,7 +67,7 @@ def predict_values(
     for pattern in range(patterns.shape[1]):
         columns = np.flatnonzero(which == pattern)
         there = patterns[:, pattern] & (folds >= 0)
-        for fold in np.unique(folds[there]):
+        for fold in _tested(folds[there], tested):
             test, train = there & (folds == fold), there & (folds != fold)
             if train.sum() < 2:
                 continue
@@ -83,6 +88,7 @@ def predict_status(
     folds: NDArray[np.integer[Any]],
     *,
     rule: Literal["min", "1se"] = "min",
+    tested: Collection[int] | None = None,
     seed: int,
 ) -> tuple[Float, NDArray[np.int64]]:
     """Predict the probability of a status of each unit by lasso that has not seen it.
@@ -97,15 +103,18 @@ def predict_status(
         Fold in which each unit is tested; below 0: left out.
     rule : {"min", "1se"}
         Penalty, see `RLasso`.
+    tested : collection of int, optional
+        As in `predict_values`.
     seed : int
         Seed of the inner folds.
 
     Returns
     -------
     probability : ndarray of float64, shape (N,)
-        NaN for units that are left out.
+        NaN for units that are left out or only fitted on.
     n_chosen : ndarray of int64, shape (K,)
-        Features with a coefficient, by fold; 0 is a null model, which gives everybody one value.
+        Features with a coefficient, by fold that is predicted; 0 is a null model, which gives
+        everybody one value.
 
     Raises
     ------
@@ -113,7 +122,7 @@ def predict_status(
         A training set has only one class.
     """
     _check_rows(features, truth, folds)
-    numbers = np.unique(folds[folds >= 0])
+    numbers = _tested(folds[folds >= 0], tested)
     probability = np.full(len(truth), np.nan)
     chosen = np.zeros(len(numbers), dtype=np.int64)
     for position, fold in enumerate(numbers):
@@ -124,6 +133,11 @@ def predict_status(
         probability[test] = machine.predict_proba(features[test])[:, 1]
         chosen[position] = int(np.count_nonzero(machine.coef_))
     return probability, chosen
+
+
+def _tested(folds: NDArray[np.integer[Any]], tested: Collection[int] | None) -> NDArray[Any]:
+    numbers = np.unique(folds)
+    return numbers if tested is None else numbers[np.isin(numbers, list(tested))]
 
 
 def _check_rows(features: NDArray[Any], targets: NDArray[Any], folds: NDArray[Any]) -> None:

@@ -17,7 +17,7 @@ from histograft.verbs.comparison import (
     REPEATS_TABLE,
     RESULTS_TABLE,
 )
-from histograft.verbs.value_files import ValueTable, read_values
+from histograft.verbs.value_files import read_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,14 +33,21 @@ FDR = 0.05
 
 @dataclass
 class ExpressionComparison:
-    """M models on the same patients and genes.
+    """M models on the same N patients and G genes.
 
     Attributes
     ----------
     facts : dict
         Facts of the predictions artefact.
-    models : list of ValueTable
-        Predictions by model.
+    models, genes : list of str
+        Names, in order.
+    truth : array of float64, shape (N, G)
+        NaN where unknown.
+    averaged : array of float64, shape (M, N, G)
+        Predictions averaged over repeats; NaN in all of a gene that some model lacks in some
+        repeat for some patient, so that all numbers are of the same patients.
+    r_of_repeats : array of float64, shape (M, R, G)
+        Correlation in each repeat; NaN likewise.
     n_draws : int
         Draws of the bootstrap, permutations and swaps.
     seed : int
@@ -48,21 +55,36 @@ class ExpressionComparison:
     """
 
     facts: dict[str, Any]
-    models: list[ValueTable]
+    models: list[str]
+    genes: list[str]
+    truth: NDArray[np.float64]
+    averaged: NDArray[np.float64]
+    r_of_repeats: NDArray[np.float64]
     n_draws: int
     seed: int
 
     @classmethod
     def of(cls, artefact: Artefact, n_draws: int, seed: int) -> Self:
-        """Read a predictions artefact."""
-        models = list(read_values(artefact))
-        for table in models[1:]:
-            if (table.units, table.targets) != (models[0].units, models[0].targets):
+        """Read a predictions artefact; of repeats only their correlations are kept."""
+        import numpy as np
+
+        models = _read_models(artefact)
+        first = next(iter(models.values()))
+        for name, model in models.items():
+            same_truth = np.array_equal(model.truth, first.truth, equal_nan=True)
+            if model.genes != first.genes or not same_truth:
                 raise InputError(
-                    f"{artefact.path}: {table.model} predicts other patients or genes than "
-                    f"{models[0].model}"
+                    f"{artefact.path}: {name} predicts other patients or genes than "
+                    f"{next(iter(models))}"
                 )
-        return cls(artefact.facts, models, n_draws, seed)
+        averaged = np.stack([model.averaged for model in models.values()])
+        r_of_repeats = np.stack([model.r for model in models.values()])
+        gone = (np.isnan(averaged) & np.isfinite(first.truth)).any(axis=(0, 1))
+        averaged[:, :, gone] = r_of_repeats[:, :, gone] = np.nan
+        return cls(
+            artefact.facts, list(models), first.genes, first.truth, averaged, r_of_repeats,
+            n_draws, seed,
+        )  # fmt: skip
 
     @property
     def name(self) -> str:
@@ -98,34 +120,7 @@ class ExpressionComparison:
     @property
     def _cross_validated(self) -> bool:
         """Whether predictions depend on each other, which widens intervals and tests."""
-        return bool(self.facts["protocol"] == "cv")
-
-    @property
-    def _names(self) -> list[str]:
-        return [table.model for table in self.models]
-
-    @cached_property
-    def _averaged(self) -> NDArray[np.float64]:
-        """Predictions averaged over repeats, (M, N, G)."""
-        import numpy as np
-
-        averaged = [t.predicted.mean(axis=0, dtype=np.float64) for t in self.models]
-        # A gene that is constant in some training fold has no prediction there: then it has none.
-        lacking = [np.isnan(a) & np.isfinite(self._truth) for a in averaged]
-        gone = np.any([table.any(axis=0) for table in lacking], axis=0)
-        return np.where(gone, np.nan, np.stack(averaged))
-
-    def _of_repeats(self, table: ValueTable) -> NDArray[np.float64]:
-        """Predictions of each repeat, (R, N, G), without genes that lack some."""
-        import numpy as np
-
-        return np.where(np.isnan(self._averaged[0]), np.nan, table.predicted)
-
-    @property
-    def _truth(self) -> NDArray[np.float64]:
-        import numpy as np
-
-        return self.models[0].truth.astype(np.float64)
+        return bool(self.facts["protocol"] != "external")
 
     @cached_property
     def _intervals(self) -> CorrelationIntervals:
@@ -134,9 +129,9 @@ class ExpressionComparison:
         from histograft.stats.correlation_bootstrap import correlation_bootstrap
 
         return correlation_bootstrap(
-            self._averaged,
-            self._truth,
-            np.arange(len(self._truth)),
+            self.averaged,
+            self.truth,
+            np.arange(len(self.truth)),
             n_draws=self.n_draws,
             cross_validated=self._cross_validated,
             rng=generator(self.seed, "bootstrap", self.name),
@@ -147,8 +142,8 @@ class ExpressionComparison:
         from histograft.stats.permutation import permutation_test
 
         return permutation_test(
-            self._averaged,
-            self._truth,
+            self.averaged,
+            self.truth,
             cross_validated=self._cross_validated,
             n_permutations=self.n_draws,
             rng=generator(self.seed, "permutation", self.name),
@@ -171,39 +166,41 @@ class ExpressionComparison:
             "model": model,
         }
 
-    def _complete(self, row: dict[str, Any]) -> dict[str, Any]:
-        n = len(self._truth)
+    def _complete(self, row: dict[str, Any], n: int) -> dict[str, Any]:
         common = {"ci_low": None, "ci_high": None, "repeat_sd": None, "ci_unit": "patient"}
         return dict.fromkeys(COMPARED, None) | common | {"n_units": n, "n_groups": n} | row
 
     def _results(self, baseline: str) -> Iterator[dict[str, Any]]:
         import numpy as np
 
-        from histograft.stats.correlation import correlate, correlate_repeats
+        from histograft.stats.correlation import correlate
 
         found = self._intervals
-        spearman = correlate(self._averaged, self._truth, method="spearman").r
-        for m, table in enumerate(self.models):
-            sd = correlate_repeats(self._of_repeats(table), self._truth).sd
-            compared = baseline in self._names and table.model != baseline
-            for g, gene in enumerate(table.targets):
-                head = self._head(table.model, gene)
+        spearman = correlate(self.averaged, self.truth, method="spearman")
+        for m, model in enumerate(self.models):
+            compared = baseline in self.models and model != baseline
+            for g, gene in enumerate(self.genes):
+                head, n = self._head(model, gene), int(np.isfinite(self.truth[:, g]).sum())
                 row = head | {
                     "metric": "pearson",
                     "value": float(found.r[m, g]),
                     "ci_low": float(found.interval[0, m, g]),
                     "ci_high": float(found.interval[1, m, g]),
-                    "repeat_sd": None if np.isnan(sd[g]) else float(sd[g]),
+                    "repeat_sd": self._repeat_sd(m, g),
                 }
-                other = self._gene_difference(table.model, baseline, g) if compared else {}
-                yield self._complete(row | other)
+                other = self._gene_difference(model, baseline, g) if compared else {}
+                yield self._complete(row | other, n)
                 for metric, value in {
-                    "spearman": spearman[m, g],
+                    "spearman": spearman.r[m, g],
                     "p_permutation": self._permuted.p_value[m, g],
                     "q_permutation": self._q_values[m, g],
                 }.items():
-                    yield self._complete(head | {"metric": metric, "value": float(value)})
-            yield from self._overall(m, table.model, baseline)
+                    yield self._complete(head | {"metric": metric, "value": float(value)}, n)
+            yield from self._overall(m, model, baseline)
+
+    def _repeat_sd(self, m: int, g: int) -> float | None:
+        r = self.r_of_repeats[m, :, g]
+        return float(r.std(ddof=1)) if len(r) > 1 else None
 
     def _overall(self, m: int, model: str, baseline: str) -> Iterator[dict[str, Any]]:
         """Over all genes: the mean correlation, and how many genes are predicted."""
@@ -214,14 +211,13 @@ class ExpressionComparison:
         head = self._head(model, ALL_GENES)
         row = head | {
             "metric": "mean_pearson",
-            "value": float(np.nanmean(found.r[m])),
+            "value": _mean(found.r[m]),
             "ci_low": low,
             "ci_high": high,
         }
-        compared = baseline in self._names and model != baseline
-        yield self._complete(
-            row | (self._mean_difference(model, baseline, None) if compared else {})
-        )
+        compared = baseline in self.models and model != baseline
+        other = self._mean_difference(model, baseline, None) if compared else {}
+        yield self._complete(row | other, len(self.truth))
         counts = {
             "n_genes": int(np.isfinite(found.r[m]).sum()),
             "n_genes_predicted": int((self._q_values[m] < FDR).sum()),
@@ -229,7 +225,7 @@ class ExpressionComparison:
             "n_genes_nominal_by_chance": float(self._permuted.nominal_null[m].mean()),
         }
         for metric, value in counts.items():
-            yield self._complete(head | {"metric": metric, "value": value})
+            yield self._complete(head | {"metric": metric, "value": value}, len(self.truth))
 
     def _gene_difference(self, model: str, other: str, gene: int) -> dict[str, Any]:
         sign, at = self._pair(model, other)
@@ -244,7 +240,7 @@ class ExpressionComparison:
 
     def _pair(self, model: str, other: str) -> tuple[int, int]:
         """Sign and position of a pair of models among the bootstrap's pairs."""
-        a, b = self._names.index(model), self._names.index(other)
+        a, b = self.models.index(model), self.models.index(other)
         pairs = self._intervals.pairs
         return (1, pairs.index((a, b))) if a < b else (-1, pairs.index((b, a)))
 
@@ -252,10 +248,10 @@ class ExpressionComparison:
         """Mean difference over genes, tested by swapping the extractors patient by patient."""
         from histograft.stats.gene_tests import swap_test
 
-        a, b = self._names.index(model), self._names.index(other)
+        a, b = self.models.index(model), self.models.index(other)
         result = swap_test(
-            self._averaged[[a, b]],
-            self._truth,
+            self.averaged[[a, b]],
+            self.truth,
             fdr=fdr,
             cross_validated=self._cross_validated,
             n_swaps=self.n_draws,
@@ -277,9 +273,9 @@ class ExpressionComparison:
     def _comparisons(
         self, baseline: str, pairs: Sequence[tuple[str, str]], *, plain_t: bool
     ) -> Iterator[dict[str, Any]]:
-        usual = [(model, baseline) for model in self._names if model != baseline]
+        usual = [(model, baseline) for model in self.models if model != baseline]
         for model, other in dict.fromkeys([*usual, *pairs]):
-            if model not in self._names or other not in self._names:
+            if model not in self.models or other not in self.models:
                 continue
             row = self._head(model, ALL_GENES) | {"metric": "mean_pearson"}
             yield row | self._mean_difference(model, other, None)
@@ -305,12 +301,54 @@ class ExpressionComparison:
 
     def _repeats(self) -> Iterator[dict[str, Any]]:
         """Mean correlation over genes in each repeat: a row a gene would be too many."""
-        import numpy as np
+        for model, r in zip(self.models, self.r_of_repeats, strict=True):
+            for repeat, of_genes in enumerate(r):
+                head = self._head(model, ALL_GENES)
+                yield head | {"repeat": repeat, "metric": "mean_pearson", "value": _mean(of_genes)}
 
-        from histograft.stats.correlation import correlate_repeats
 
-        for table in self.models:
-            r = correlate_repeats(self._of_repeats(table), self._truth).per_repeat.r
-            for repeat, value in enumerate(np.nanmean(r, axis=1)):
-                head = self._head(table.model, ALL_GENES)
-                yield head | {"repeat": repeat, "metric": "mean_pearson", "value": float(value)}
+@dataclass(frozen=True)
+class _Genes:
+    """Some genes of one model; arrays as in `ExpressionComparison`, without its first axis."""
+
+    genes: list[str]
+    truth: NDArray[np.float64]
+    averaged: NDArray[np.float64]
+    r: NDArray[np.float64]
+
+
+def _read_models(artefact: Artefact) -> dict[str, _Genes]:
+    """Read predictions some genes at a time, and keep what does not grow with repeats × patients.
+
+    A gene that is constant in some training fold has no prediction there: then it has none.
+    """
+    import numpy as np
+
+    from histograft.stats.correlation import correlate
+
+    found: dict[str, list[_Genes]] = {}
+    for table in read_values(artefact):
+        truth = table.truth.astype(np.float64)
+        lacking = (np.isnan(table.predicted) & np.isfinite(truth)).any(axis=(0, 1))
+        predicted = np.where(lacking, np.nan, table.predicted)
+        averaged = predicted.mean(axis=0, dtype=np.float64)
+        part = _Genes(table.targets, truth, averaged, correlate(predicted, truth).r)
+        found.setdefault(table.model, []).append(part)
+    return {
+        model: _Genes(
+            [gene for part in parts for gene in part.genes],
+            *(
+                np.concatenate([getattr(part, name) for part in parts], axis=1)
+                for name in ("truth", "averaged", "r")
+            ),
+        )
+        for model, parts in found.items()
+    }
+
+
+def _mean(r: NDArray[np.float64]) -> float:
+    """Mean over genes with a correlation; NaN without any."""
+    import numpy as np
+
+    known = r[np.isfinite(r)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
 
 from histograft.core.artefact import Input
 from histograft.core.errors import InputError
-from histograft.core.files import hash_file
+from histograft.verbs.molecular_folders import hash_tables, read_maf_folder, read_star_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from histograft.molecular.drops import DropList
     from histograft.molecular.patient_table import PatientTable
 
 Kind = Literal["mutation", "expression"]
@@ -29,11 +30,11 @@ class MolecularTables:
     Attributes
     ----------
     mutations : pathlib.Path or None
-        A MAF.
+        A MAF, or a folder of them.
     sequenced : pathlib.Path or None
         List of patients or samples that were sequenced.
     expression : pathlib.Path or None
-        A matrix of expression.
+        A matrix of expression, or a folder of the GDC's STAR files with their sample sheet.
     genes : str
         ``"all"``, the name of a list (``"LUAD_NINE"``), or a file with one gene a line.
     n_genes : int or None
@@ -62,7 +63,7 @@ class MolecularTables:
         given = {"mutations": self.mutations, "sequenced": self.sequenced}
         given |= {"expression": self.expression, "genes": self._gene_file()}
         return [
-            Input(role, "table", hash_file(_there(path)).sha256, path.name)
+            Input(role, "table", hash_tables(path), path.name)
             for role, path in given.items()
             if path is not None
         ]
@@ -141,13 +142,14 @@ def read_targets(tables: MolecularTables, patients: Sequence[str]) -> Targets:
     from histograft.molecular.drops import DropList, join_drops
     from histograft.molecular.genes import draw_genes, hash_genes
 
-    table = _mutations(tables) if tables.mutations else _expression(tables, patients)
+    drops = DropList("features and targets")
+    read = _mutations if tables.mutations else _expression
+    table = read(tables, patients, drops)
     values = table.values
     genes = list(values.columns)
     if tables.n_genes is not None:
         genes = list(draw_genes(genes, tables.n_genes, tables.seed).genes)
         values = values[genes]
-    drops = DropList("features and targets")
     known = set(values.index)
     for patient in patients:
         if patient not in known:
@@ -158,41 +160,50 @@ def read_targets(tables: MolecularTables, patients: Sequence[str]) -> Targets:
     if not both:
         raise InputError(
             f"no patient has both features (such as {patients[0]}) and molecular values (such as "
-            f"{next(iter(known), 'none')})",
+            f"{min(known, default='none')})",
             "write names of patients alike in both tables",
         )
     joined = join_drops([table.drops, drops.table()])
     return Targets(tables.kind, values.loc[both], joined, tuple(table.notes), hash_genes(genes))
 
 
-def _mutations(tables: MolecularTables) -> PatientTable:
+def _mutations(tables: MolecularTables, patients: Collection[str], drops: DropList) -> PatientTable:
     from histograft.molecular.maf import parse_maf
     from histograft.molecular.mutations import mutation_table
     from histograft.molecular.name_lists import parse_sequenced
 
-    maf = _parsed(tables.mutations, parse_maf)
+    del patients, drops
+    path = _there(tables.mutations)
+    maf = read_maf_folder(path) if path.is_dir() else _parsed(path, parse_maf)
     sequenced = _parsed(tables.sequenced, parse_sequenced) if tables.sequenced else None
     return mutation_table(maf, sequenced=sequenced, genes=tables.wanted_genes())
 
 
-def _expression(tables: MolecularTables, patients: Collection[str]) -> PatientTable:
+def _expression(
+    tables: MolecularTables, patients: Collection[str], drops: DropList
+) -> PatientTable:
     from histograft.molecular.expression import expression_table
     from histograft.molecular.expression_files import parse_expression
 
-    def parse(stream: BinaryIO, name: str) -> Any:
-        return parse_expression(stream, name, known=patients)
+    path, patient_of = _there(tables.expression), None
+    if path.is_dir():
+        matrix, patient_of = read_star_folder(path, drops)
+    else:
+        with path.open("rb") as stream:
+            matrix = parse_expression(stream, path.name, known=patients)
+    return expression_table(
+        matrix, genes=tables.wanted_genes(), transform=tables.transform, patients=patient_of
+    )
 
-    matrix = _parsed(tables.expression, parse)
-    return expression_table(matrix, genes=tables.wanted_genes(), transform=tables.transform)
 
-
-def _parsed(path: Path | None, parse: Callable[[BinaryIO, str], Parsed]) -> Parsed:
-    path = _there(path)
+def _parsed(path: Path, parse: Callable[[BinaryIO, str], Parsed]) -> Parsed:
+    if not path.is_file():
+        raise InputError(f"{path} is no file", "correct its path")
     with path.open("rb") as stream:
         return parse(stream, path.name)
 
 
 def _there(path: Path | None) -> Path:
-    if path is None or not path.is_file():
+    if path is None or not path.exists():
         raise InputError(f"{path} does not exist", "correct its path")
     return path

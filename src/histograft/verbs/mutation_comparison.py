@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from histograft.core.artefact import Artefact
@@ -16,13 +17,15 @@ from histograft.verbs.comparison import (
     REPEATS_TABLE,
     RESULTS_TABLE,
 )
-from histograft.verbs.molecular_prediction import MUTATED
+from histograft.verbs.molecular_work import MUTATED
 from histograft.verbs.prediction_files import TABLE
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+
+    from histograft.stats.auc import DeLong
 
 FEW_MUTATED = 20
 
@@ -37,10 +40,19 @@ class GeneScores:
         Whether the patient is mutated.
     scores : array of float64, shape (M, R, N)
         Predicted probability, out of fold.
+    folds : array of int64, shape (R, N)
+        Fold in which each patient was tested.
     """
 
     truth: NDArray[np.bool_]
     scores: NDArray[np.float64]
+    folds: NDArray[np.int64]
+
+    @property
+    def averaged(self) -> NDArray[np.float64]:
+        """Probabilities averaged over repeats, (M, N)."""
+        averaged: NDArray[np.float64] = self.scores.mean(axis=1)
+        return averaged
 
 
 @dataclass
@@ -64,29 +76,16 @@ class MutationComparison:
     @classmethod
     def of(cls, artefact: Artefact, n_draws: int, seed: int) -> Self:
         """Read a predictions artefact; nothing is drawn, as DeLong's intervals need no draws."""
-        import numpy as np
         import pandas as pd
 
         del n_draws, seed
         table = pd.read_parquet(artefact.file(TABLE))
         table = PREDICTIONS.check(table, f"{artefact.path.name}/{TABLE}")
         models = list(artefact.facts["models"])
-        n_repeats = int(table["repeat"].max()) + 1
-        genes = {}
-        for gene, rows in table.groupby("target", sort=False, observed=True):
-            first = rows[(rows["model"] == models[0]) & (rows["repeat"] == 0)]
-            units = first["unit"].to_numpy()
-            scores = np.empty((len(models), n_repeats, len(units)))
-            for m, model in enumerate(models):
-                of_model = rows[rows["model"] == model]
-                same = len(of_model) == scores[m].size
-                if not same or (of_model["unit"].to_numpy()[: len(units)] != units).any():
-                    raise InputError(
-                        f"{artefact.path}: {model} predicts other patients than {models[0]}"
-                    )
-                scores[m] = of_model["score"].to_numpy().reshape(n_repeats, -1)
-            truth = (first["truth"] == MUTATED).to_numpy(bool)
-            genes[str(gene)] = GeneScores(truth, scores)
+        genes = {
+            str(gene): _scores(rows, models, str(artefact.path))
+            for gene, rows in table.groupby("target", sort=False, observed=True)
+        }
         return cls(artefact.facts, models, genes)
 
     @property
@@ -127,7 +126,7 @@ class MutationComparison:
     @property
     def _cross_validated(self) -> bool:
         """Whether predictions depend on each other, which widens intervals and tests."""
-        return bool(self.facts["protocol"] == "cv")
+        return bool(self.facts["protocol"] != "external")
 
     def _head(self, model: str, gene: str) -> dict[str, Any]:
         return {
@@ -137,14 +136,20 @@ class MutationComparison:
             "model": model,
         }
 
+    @cached_property
+    def _areas(self) -> dict[str, DeLong]:
+        from histograft.stats.auc import delong
+
+        return {
+            gene: delong(data.truth, data.averaged, cross_validated=self._cross_validated)
+            for gene, data in self.genes.items()
+        }
+
     def _results(self, baseline: str) -> Iterator[dict[str, Any]]:
-        from histograft.stats.auc import auc, average_precision, delong
-        from histograft.stats.calibration import calibration
+        from histograft.stats.auc import auc
 
         for gene, data in self.genes.items():
-            averaged = data.scores.mean(axis=1)
-            found = delong(data.truth, averaged, cross_validated=self._cross_validated)
-            precision = average_precision(data.truth, averaged)
+            found = self._areas[gene]
             for m, model in enumerate(self.models):
                 low, high = found.interval(m)
                 by_repeat = auc(data.truth, data.scores[m])
@@ -158,24 +163,10 @@ class MutationComparison:
                 compared = baseline in self.models and model != baseline
                 other = self._compared(found, model, baseline) if compared else {}
                 yield self._complete(row | other, data)
-                fit = calibration(data.truth, averaged[m])
-                for metric, value in {
-                    "average_precision": float(precision.value[m]),
-                    "average_precision_no_skill": precision.no_skill,
-                    "brier": fit.brier,
-                    "calibration_slope": fit.slope,
-                    "calibration_in_the_large": fit.in_the_large,
-                    "null_model_share": self._null_share(gene, model),
-                }.items():
+                for metric, value in _further_metrics(data, m).items():
                     yield self._complete(
                         self._head(model, gene) | {"metric": metric, "value": value}, data
                     )
-
-    def _null_share(self, gene: str, model: str) -> float:
-        """Share of fits in which the lasso chose no feature: everybody gets one probability."""
-        n_fits: int = self.facts["folds"] * self.facts["repeats"]
-        n_null: int = self.facts["null_models"][gene][model]
-        return n_null / n_fits
 
     @staticmethod
     def _complete(row: dict[str, Any], data: GeneScores) -> dict[str, Any]:
@@ -202,22 +193,15 @@ class MutationComparison:
     ) -> Iterator[dict[str, Any]]:
         import numpy as np
 
-        from histograft.stats.auc import delong
         from histograft.stats.gene_tests import signed_rank
 
         usual = [(model, baseline) for model in self.models if model != baseline]
-        found = {
-            gene: delong(
-                data.truth, data.scores.mean(axis=1), cross_validated=self._cross_validated
-            )
-            for gene, data in self.genes.items()
-        }
         for model, other in dict.fromkeys([*usual, *pairs]):
             if model not in self.models or other not in self.models:
                 continue
             rows = [
                 self._head(model, gene) | {"metric": "auc"} | self._compared(result, model, other)
-                for gene, result in found.items()
+                for gene, result in self._areas.items()
             ]
             yield from rows
             if plain_t:
@@ -239,3 +223,47 @@ class MutationComparison:
                 for repeat, value in enumerate(auc(data.truth, data.scores[m])):
                     head = self._head(model, gene) | {"repeat": repeat, "metric": "auc"}
                     yield head | {"value": float(value)}
+
+
+def _scores(rows: pd.DataFrame, models: Sequence[str], where: str) -> GeneScores:
+    """Arrange the rows of one gene; all models must predict the same patients."""
+    import numpy as np
+
+    rows = rows.sort_values("repeat", kind="stable")
+    n_repeats = int(rows["repeat"].max()) + 1
+    first = rows[(rows["model"] == models[0]) & (rows["repeat"] == 0)]
+    units = first["unit"].to_numpy()
+    everybody = np.tile(units, n_repeats)
+    scores = np.empty((len(models), n_repeats, len(units)))
+    folds = np.empty((n_repeats, len(units)), dtype=np.int64)
+    for m, model in enumerate(models):
+        of_model = rows[rows["model"] == model]
+        if len(of_model) != len(everybody) or (of_model["unit"].to_numpy() != everybody).any():
+            raise InputError(
+                f"{where}: {model} predicts other patients than {models[0]}",
+                "predict all models together (histograft predict)",
+            )
+        scores[m] = of_model["score"].to_numpy().reshape(n_repeats, -1)
+        folds[:] = of_model["fold"].to_numpy().reshape(n_repeats, -1)
+    return GeneScores((first["truth"] == MUTATED).to_numpy(bool), scores, folds)
+
+
+def _further_metrics(data: GeneScores, m: int) -> dict[str, float]:
+    """Metrics beside the area, without intervals."""
+    from histograft.stats.auc import average_precision
+    from histograft.stats.calibration import calibration
+    from histograft.stats.null_models import null_models
+
+    precision = average_precision(data.truth, data.averaged[[m]])
+    fit = calibration(data.truth, data.averaged[m])
+    nothing = null_models(data.scores[m], data.folds)
+    return {
+        "average_precision": float(precision.value[0]),
+        "average_precision_no_skill": precision.no_skill,
+        "brier": fit.brier,
+        "calibration_slope": fit.slope,
+        "calibration_in_the_large": fit.in_the_large,
+        # Fits in which the lasso chose no feature: all patients of a fold get one probability.
+        "null_model_share": float(nothing.n_null) / nothing.n_machines,
+        "null_repeats": float(nothing.n_null_repeats),
+    }

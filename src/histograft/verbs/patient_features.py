@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from histograft.core.artefact import Input, is_artefact, open_artefact
 from histograft.core.errors import InputError
 from histograft.core.files import hash_file
+from histograft.core.identity import hash_json
 from histograft.verbs.feature_files import load_features, models_of
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 TABLE_ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
 PATIENTS = "patients.parquet"
+ROWS_LOOKED_AT = 100
 UNIT_COLUMNS = ("patient_id", "patient", "sample", "unit", "case_id", "index")
 
 
@@ -31,17 +33,18 @@ class PatientFeatures:
     name : str
         Name of the cohort.
     patients : list of str
-        Names, in the order of the rows; those that all models have.
-    models : dict of str to array, float64 (P, D)
-        Finite features by model.
-    left_out : dict of str to int
-        Patients that one of the models lacks, by model.
+        Those that all models have, sorted: neither the order of tables nor that of their rows
+        moves anybody to another fold.
+    models : dict of str to pandas.DataFrame, float64 (P, D)
+        Finite features by model; columns are called as in the user's table.
+    drops : pandas.DataFrame
+        Who is left out and why, with the columns of `histograft.core.tables.DROPS`.
     """
 
     name: str
     patients: list[str]
-    models: dict[str, NDArray[np.float64]]
-    left_out: dict[str, int]
+    models: dict[str, pd.DataFrame]
+    drops: pd.DataFrame
 
 
 def is_patient_features(path: Path) -> bool:
@@ -52,7 +55,7 @@ def is_patient_features(path: Path) -> bool:
 
 
 def read_patient_features(
-    paths: Sequence[Path], wanted: Sequence[str] = ()
+    paths: Sequence[Path], wanted: Sequence[str] = (), role: str = "features"
 ) -> tuple[PatientFeatures, list[Input]]:
     """Read features of patients and keep the patients that all models have.
 
@@ -61,9 +64,12 @@ def read_patient_features(
     paths : sequence of pathlib.Path
         Features artefacts of `pool`, or CSV, TSV or Parquet tables with one row for each patient:
         one column of names (``patient_id``, or the first column of text), all others numbers.
-        A table's model takes the name of its file.
+        A table's model takes the name of its file. Of TCGA barcodes the patient counts, and rows of
+        other tissue than the primary tumor are left out.
     wanted : sequence of str
         Models to keep, all if empty.
+    role : str
+        What the features are used for.
 
     Returns
     -------
@@ -76,11 +82,14 @@ def read_patient_features(
     InputError
         A table cannot be used, a model occurs twice, or no patient is in all.
     """
+    from histograft.molecular.drops import join_drops
+
     tables: dict[str, pd.DataFrame] = {}
-    inputs = []
+    inputs, drops = [], []
     for path in paths:
-        found, record = _read(path)
+        found, dropped, record = _read(path, role)
         inputs.append(record)
+        drops.append(dropped)
         for model, table in found.items():
             if model in tables:
                 raise InputError(
@@ -88,27 +97,48 @@ def read_patient_features(
                 )
             tables[model] = table
     if unknown := [name for name in wanted if name not in tables]:
-        raise InputError(f"no features of the model {unknown[0]}", f"choose of {', '.join(tables)}")
+        option = role.replace("_", "-")
+        raise InputError(
+            f"--{option} has no features of the model {unknown[0]}",
+            f"there are {', '.join(tables)}; a table's model is called as its file",
+        )
     chosen = {name: tables[name] for name in wanted or tables}
-    first, *others = chosen.values()
-    patients = [p for p in first.index if all(p in other.index for other in others)]
+    patients, lacking = _in_all(chosen)
+    models = {name: table.loc[patients].astype("float64") for name, table in chosen.items()}
+    name = Path(paths[0]).resolve().stem if len(chosen) == 1 else "cohort"
+    return PatientFeatures(name, patients, models, join_drops([*drops, lacking])), inputs
+
+
+def _in_all(tables: dict[str, pd.DataFrame]) -> tuple[list[str], pd.DataFrame]:
+    """Return the patients of all tables, and the others with the models that lack them."""
+    from histograft.molecular.drops import DropList
+
+    drops = DropList("features")
+    patients = []
+    for patient in sorted({str(name) for table in tables.values() for name in table.index}):
+        if lacks := [model for model, table in tables.items() if patient not in table.index]:
+            drops.add("patient", patient, "not-in-all-models", f"not in: {', '.join(lacks)}")
+        else:
+            patients.append(patient)
     if not patients:
         raise InputError(
-            f"no patient has features of all of {', '.join(chosen)}",
+            f"no patient has features of all of {', '.join(tables)}",
             "see that the names of patients are written alike",
         )
-    models = {name: table.loc[patients].to_numpy("float64") for name, table in chosen.items()}
-    left_out = {name: len(table) - len(patients) for name, table in chosen.items()}
-    name = Path(paths[0]).resolve().stem if len(chosen) == 1 else "cohort"
-    return PatientFeatures(name, patients, models, left_out), inputs
+    return patients, drops.table()
 
 
-def _read(path: Path) -> tuple[dict[str, pd.DataFrame], Input]:
+def _read(path: Path, role: str) -> tuple[dict[str, pd.DataFrame], pd.DataFrame, Input]:
+    """Return tables by model, who was left out of them, and the input's identity."""
     import pandas as pd
 
+    from histograft.molecular.drops import DropList
+
     if not is_artefact(path):
-        table = _read_table(path)
-        return {path.stem: table}, Input("features", "table", hash_file(path).sha256, path.name)
+        table, drops = _read_table(path)
+        # The name of the file is that of the model, and so a part of the result.
+        identity = hash_json([path.stem, hash_file(path).sha256])
+        return {path.stem: table}, drops, Input(role, "table", identity, path.name)
     artefact = open_artefact(path, "features")
     if artefact.facts.get("unit") != "patient":
         raise InputError(
@@ -120,27 +150,49 @@ def _read(path: Path) -> tuple[dict[str, pd.DataFrame], Input]:
         model: pd.DataFrame(load_features(artefact, model), index=names)
         for model in models_of(artefact)
     }
-    return found, artefact.as_input("features")
+    return found, DropList(path.name).table(), artefact.as_input(role)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _read_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read a numeric table: rows are patients, by name; every cell must be a finite number."""
-    import numpy as np
     import pandas as pd
 
-    table = _raw_table(path)
-    name = _unit_column(table, path)
+    table, name = _raw_table(path)
     units = table[name].astype("string").str.strip()
     if units.isna().any() or (units == "").any():
         raise InputError(f"{path}: a cell of the column {name!r} is empty", "name every row")
-    if (twice := units.duplicated()).any():
+    patients, drops = _patients_of(units, path)
+    rows = table.drop(columns=name)[patients.notna().to_numpy()]
+    numbers = _finite(rows, units[rows.index], path)
+    index = pd.Index(patients.dropna().astype(str))
+    return pd.DataFrame(numbers, index=index, columns=rows.columns.astype(str)), drops
+
+
+def _patients_of(units: pd.Series, path: Path) -> tuple[pd.Series, pd.DataFrame]:
+    """Return the patient of each row, missing where another tissue than the tumor is meant."""
+    from histograft.molecular.drops import DropList
+    from histograft.molecular.samples import kept_samples, resolve_samples
+
+    drops = DropList(path.name)
+    resolved = resolve_samples(units)
+    resolved.index = units.index
+    kept_samples(resolved, drops, path.name)
+    patients = resolved["patient_id"].where(resolved["reason"] == "")
+    if (twice := patients.dropna().duplicated()).any():
         raise InputError(
-            f"{path}: {units[twice].iloc[0]} has several rows",
+            f"{path}: {patients.dropna()[twice].iloc[0]} has several rows",
             "keep one row for each patient, such as the mean of its samples",
         )
-    values = table.drop(columns=name)
-    numbers = values.apply(_as_numbers)
-    bad = ~np.isfinite(numbers.to_numpy("float64"))
+    return patients, drops.table()
+
+
+def _finite(values: pd.DataFrame, units: pd.Series, path: Path) -> NDArray[np.float64]:
+    import numpy as np
+
+    if not values.shape[1]:
+        raise InputError(f"{path} has no column of features", "add columns of numbers")
+    numbers: NDArray[np.float64] = values.apply(_as_numbers).to_numpy("float64")
+    bad = ~np.isfinite(numbers)
     if bad.any():
         row, column = np.argwhere(bad)[0]
         cell = f"{values.iat[row, column]!r} of {units.iloc[row]}, {values.columns[column]!r}"
@@ -148,13 +200,11 @@ def _read_table(path: Path) -> pd.DataFrame:
             f"{path}: {int(bad.sum())} cell(s) are no finite number, the first is {cell}",
             "fill or drop them; features may not be missing",
         )
-    if not numbers.shape[1]:
-        raise InputError(f"{path} has no column of features", "add columns of numbers")
-    numbers.index = pd.Index(units.astype(str))
-    return pd.DataFrame(numbers)
+    return numbers
 
 
-def _raw_table(path: Path) -> pd.DataFrame:
+def _raw_table(path: Path) -> tuple[pd.DataFrame, Any]:
+    """Read a table; return it and its column of names, which are texts as they stand."""
     import pandas as pd
 
     if not path.is_file():
@@ -162,14 +212,27 @@ def _raw_table(path: Path) -> pd.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
             table = pd.read_parquet(path)
-            return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
-        separator = "\t" if path.suffix.lower() in (".tsv", ".txt") else ","
-        # Texts at first: "NA" may name a patient, and 001 is another name than 1.
-        return pd.read_csv(
-            path, sep=separator, dtype="string", keep_default_na=False, encoding="utf-8-sig"
+            table = table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
+            return _with_rows(table, path), _unit_column(table, path)
+        # "NA" may name a patient, and 001 is another name than 1.
+        options: dict[str, Any] = {
+            "sep": "\t" if path.suffix.lower() in (".tsv", ".txt") else ",",
+            "keep_default_na": False,
+            "encoding": "utf-8-sig",
+        }
+        name = _unit_column(
+            pd.read_csv(path, dtype="string", nrows=ROWS_LOOKED_AT, **options), path
         )
+        table = pd.read_csv(path, dtype={name: "string"}, low_memory=False, **options)
+        return _with_rows(table, path), name
     except (ValueError, OSError) as error:
         raise InputError(f"{path} cannot be read: {error}", "write it again") from error
+
+
+def _with_rows(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    if table.empty:
+        raise InputError(f"{path} has no rows", "add a row for each patient")
+    return table
 
 
 def _unit_column(table: pd.DataFrame, path: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,7 +17,7 @@ from histograft.core.artefact import (
     open_artefact,
 )
 from histograft.core.configuration import Role, fields_with_role
-from histograft.core.errors import InputError
+from histograft.core.errors import ArtefactError, InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.core.tables import NEAREST_TILES, PATIENT_INDEX, SLIDE_INDEX
 from histograft.verbs.patient_features import PATIENTS
@@ -189,7 +190,10 @@ def _usable_slides(
     from histograft.molecular.cohort import CohortRules, build_cohort
     from histograft.molecular.drops import DropList, join_drops
 
-    index = SLIDE_INDEX.check(pd.read_csv(listed.file(INDEX), dtype={"patient_id": str}), INDEX)
+    # Names stay as they are written: 001 is no 1, and NA may be a name.
+    names = {"slide_id": str, "patient_id": str}
+    table = pd.read_csv(listed.file(INDEX), dtype=names, keep_default_na=False, na_values=[""])
+    index = SLIDE_INDEX.check(table, INDEX)
     own = DropList("slides")
     for row in index[index["n_tiles"] == 0].to_dict("records"):
         own.add("slide", row["slide_id"], "no-tiles", f"{row['status']}: {row['reason']}")
@@ -198,11 +202,10 @@ def _usable_slides(
         slide_kind=config.slide_kind,
         least_tissue_mm2=config.least_tissue_mm2,
     )
-    with_tiles = index[index["n_tiles"] > 0]
-    if with_tiles.empty:
+    usable = index.loc[index["n_tiles"] > 0, ["slide_id", "patient_id", "tissue_mm2"]]
+    if usable.empty:
         raise InputError("no slide has tiles", "see the outcome table of `histograft embed`")
-    table = with_tiles[["slide_id", "patient_id", "tissue_mm2"]]
-    cohort = build_cohort(table, {}, rules, name=INDEX)
+    cohort = build_cohort(usable, {}, rules, name=INDEX)
     for note in cohort.notes:
         reporter.note(note)
     drops = join_drops([own.table(), cohort.drops])
@@ -213,11 +216,9 @@ def _usable_slides(
 
 def _one_slide(artefact: Artefact, model: str) -> tuple[FeatureSums, dict[str, Any]]:
     """Sum up the tiles of a slide, and find the one that is nearest to their mean."""
-    import h5py
-
     from histograft.stats.pooling import FeatureSums, NearestTile
 
-    with h5py.File(artefact.file(f"{model}.h5"), "r") as file:
+    with _opened(artefact, model) as file:
         size = file["features"].shape[1]
         sums = FeatureSums(size)
         for block in _blocks(file):
@@ -229,6 +230,23 @@ def _one_slide(artefact: Artefact, model: str) -> tuple[FeatureSums, dict[str, A
         side0 = int(file["coords"].attrs["patch_size_level0"])
     place = {"x0": int(x0), "y0": int(y0), "side0": side0, "distance": nearest.distance}
     return sums, place
+
+
+@contextmanager
+def _opened(artefact: Artefact, model: str) -> Iterator[Any]:
+    """Open the features of a slide; what is wrong with them is said with the slide's name."""
+    import h5py
+
+    path = artefact.file(f"{model}.h5")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, KeyError, InputError) as error:
+        problem = error.problem if isinstance(error, InputError) else f"it is damaged ({error})"
+        raise ArtefactError(
+            f"{path}: {problem}",
+            f"delete {artefact.path} and its list of slides, and embed again",
+        ) from error
 
 
 def _blocks(file: Any) -> Iterator[NDArray[np.float32]]:

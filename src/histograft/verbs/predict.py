@@ -14,11 +14,11 @@ from histograft.verbs.cross_validation import cross_validate
 from histograft.verbs.external_protocol import evaluate_externally
 from histograft.verbs.feature_sets import FeatureSet
 from histograft.verbs.molecular_prediction import predict_molecular
-from histograft.verbs.molecular_targets import MolecularTables, Transform, read_targets
+from histograft.verbs.molecular_targets import MolecularTables, Transform
 from histograft.verbs.patient_features import is_patient_features, read_patient_features
 
 VERSION = 2
-OF_PATIENTS = ("n_genes", "transform", "lasso_rule", "constant_columns")
+OF_PATIENTS = ("leave_site_out", "n_genes", "transform", "lasso_rule", "constant_columns")
 OF_PATCHES = ("rows", "probe", "c", "neighbors", "groups", "target")
 
 
@@ -39,8 +39,8 @@ class Predict:
     out : Path
         Folder of the predictions artefact; new, empty, or of the same unfinished run.
     fit_on : tuple of Path
-        Features artefacts to fit on, with the same models: fit once there, test once here.
-        Without them: cross-validation within `features`.
+        Features to fit on, with the same models: fit once there, test once here. Without them:
+        cross-validation within `features`. Of patients the molecular tables hold both cohorts.
     models : tuple of str
         Models to use; all by default.
     rows : str
@@ -58,15 +58,19 @@ class Predict:
         Repeats of the cross-validation.
     groups : bool
         Keep groups together in folds where they are known; --no-groups is printed in the report.
+    leave_site_out : bool
+        Of patients with TCGA barcodes: test each tissue source site by machines fitted on the
+        others (small sites are joined), in place of repeated folds.
     target : str
         What is predicted of patches, for tables and figures.
     mutations : Path
-        MAF (GDC or cBioPortal); each gene's status is predicted.
+        MAF (GDC or cBioPortal), or a folder of them; each gene's status is predicted.
     sequenced : Path
         Who was sequenced, one name a line or cBioPortal's cases_sequenced.txt: a patient on it
         without a mutation is wild type, anybody else unknown.
     expression : Path
-        Matrix of expression (UCSC Xena, cBioPortal, or genes and samples in a table).
+        Matrix of expression (UCSC Xena, cBioPortal, or genes and samples in a table), or a folder
+        of the GDC's STAR files with their sample sheet.
     genes : str
         "all", "LUAD_NINE", "LI2022_EXPRESSION", or a file with one gene a line.
     n_genes : int
@@ -95,6 +99,7 @@ class Predict:
     folds: int = 5
     repeats: int = 50
     groups: bool = True
+    leave_site_out: bool = False
     target: str = "tissue"
     mutations: Annotated[Path | None, Role.INPUT] = None
     sequenced: Annotated[Path | None, Role.INPUT] = None
@@ -117,6 +122,9 @@ class Predict:
             raise InputError(f"--c is {self.c}", "give more than 0")
         if not self.features:
             raise InputError("no features are given", "give one or more features artefacts")
+        self._check_molecular()
+
+    def _check_molecular(self) -> None:
         if self.mutations is not None and self.expression is not None:
             raise InputError(
                 "--mutations and --expression are two predictions", "give one of them at a time"
@@ -125,6 +133,14 @@ class Predict:
             raise InputError("--sequenced belongs to --mutations", "give a MAF too")
         if self.n_genes is not None:
             require_at_least(self.n_genes, 1, "n_genes")
+        if self.leave_site_out and self.mutations is None and self.expression is None:
+            raise InputError(
+                "--leave-site-out is for patients", "give --mutations or --expression too"
+            )
+        if self.leave_site_out and self.fit_on:
+            raise InputError(
+                "--leave-site-out and --fit-on are two protocols", "give one of them at a time"
+            )
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -193,6 +209,10 @@ def _of_patches(config: Predict, reporter: Reporter) -> Artefact:
 
 def _of_patients(config: Predict, reporter: Reporter) -> Artefact:
     features, inputs = read_patient_features(config.features, config.models)
+    others = None
+    if config.fit_on:
+        others, more = read_patient_features(config.fit_on, tuple(features.models), "fit_on")
+        inputs += more
     tables = MolecularTables(
         config.mutations, config.sequenced, config.expression, config.genes, config.n_genes,
         config.transform, config.seed,
@@ -202,12 +222,8 @@ def _of_patients(config: Predict, reporter: Reporter) -> Artefact:
     identity = Identity("predictions", "predict", VERSION, settings, tuple(inputs), config.seed)
 
     def work(draft: Draft) -> Artefact:
-        targets = read_targets(tables, features.patients)
-        return predict_molecular(config, features, targets, draft, reporter)
+        return predict_molecular(config, features, others, tables, draft, reporter)
 
-    for model, n in features.left_out.items():
-        if n:
-            reporter.note(f"{model}: {n} patient(s) are left out, as another model lacks them")
     return make_once(config.out, identity, work, reporter)
 
 

@@ -1,4 +1,4 @@
-"""Predictions of numbers: one tidy table of millions of rows, written and read gene by gene."""
+"""Predictions of numbers: a tidy table of millions of rows, written and read some genes a time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from histograft.core.artefact import Artefact
+from histograft.core.errors import InputError
 from histograft.core.tables import VALUE_PREDICTIONS
 
 if TYPE_CHECKING:
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 
 VALUES = "values.parquet"
 ROWS_AT_ONCE = 1 << 20
+TEXTS = ("model", "dataset", "protocol", "unit", "target")
 
 
 @dataclass(frozen=True)
 class ValueTable:
-    """Predictions of one model.
+    """Predictions of some genes by one model.
 
     Attributes
     ----------
@@ -32,7 +34,7 @@ class ValueTable:
     targets : list of str
         G genes.
     folds : ndarray of int, shape (R, N)
-        Fold in which each unit was tested.
+        Fold in which each unit was tested; -1 where no gene of the table says so.
     truth : ndarray of float32, shape (N, G)
         NaN where nothing is known; such units have no rows.
     predicted : ndarray of float32, shape (R, N, G)
@@ -49,8 +51,19 @@ class ValueTable:
     predicted: NDArray[np.float32]
 
 
+def genes_at_once(n_repeats: int, n_units: int) -> int:
+    """How many genes a table should hold, so that memory stays small whatever their number.
+
+    Examples
+    --------
+    >>> genes_at_once(50, 344)
+    60
+    """
+    return max(1, ROWS_AT_ONCE // max(n_repeats * n_units, 1))
+
+
 def write_values(path: Path, tables: Iterable[ValueTable]) -> None:
-    """Write predictions in blocks of whole genes, so that memory stays small.
+    """Write predictions, one row group for each table.
 
     Parameters
     ----------
@@ -58,64 +71,116 @@ def write_values(path: Path, tables: Iterable[ValueTable]) -> None:
         A Parquet file with the columns of `histograft.core.tables.VALUE_PREDICTIONS`, rows by
         model, gene, repeat and unit.
     tables : iterable of ValueTable
-        One for each model.
+        Of some genes each, taken as needed; all genes of a model after one another.
     """
+    write_row_groups(path, map(_block, tables))
+
+
+def write_row_groups(path: Path, blocks: Iterable[pa.Table]) -> None:
+    """Write one Parquet file, a row group for each block; blocks are taken as needed."""
     import pyarrow.parquet as pq
 
     writer = None
-    for table in tables:
-        per_gene = table.predicted.shape[0] * table.predicted.shape[1]
-        step = max(1, ROWS_AT_ONCE // max(per_gene, 1))
-        for start in range(0, len(table.targets), step):
-            block = _block(table, slice(start, start + step))
-            if writer is None:
-                writer = pq.ParquetWriter(path, block.schema, compression="zstd")
-            writer.write_table(block)
-    if writer is not None:
-        writer.close()
+    try:
+        for block in blocks:
+            writer = writer or pq.ParquetWriter(path, block.schema, compression="zstd")
+            writer.write_table(block, row_group_size=max(len(block), 1))
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 def read_values(artefact: Artefact) -> Iterator[ValueTable]:
-    """Read predictions back, one model at a time; rows must be those of `write_values`."""
-    import numpy as np
-    import pandas as pd
+    """Read predictions back, some genes of one model at a time.
 
-    frame = pd.read_parquet(artefact.file(VALUES))
-    frame = VALUE_PREDICTIONS.check(frame, f"{artefact.path.name}/{VALUES}")
-    for model, rows in frame.groupby("model", sort=False, observed=True):
-        units = [str(u) for u in pd.unique(rows["unit"])]
-        targets = [str(t) for t in pd.unique(rows["target"])]
-        n_repeats = int(rows["repeat"].max()) + 1
-        unit = pd.Index(units).get_indexer(rows["unit"])
-        target = pd.Index(targets).get_indexer(rows["target"])
-        repeat = rows["repeat"].to_numpy()
-        predicted = np.full((n_repeats, len(units), len(targets)), np.nan, np.float32)
-        predicted[repeat, unit, target] = rows["predicted"]
-        truth = np.full((len(units), len(targets)), np.nan, np.float32)
-        truth[unit, target] = rows["truth"]
-        folds = np.full((n_repeats, len(units)), -1, np.int16)
-        folds[repeat, unit] = rows["fold"]
-        first = rows.iloc[0]
-        yield ValueTable(
-            str(model), str(first["dataset"]), str(first["protocol"]), units, targets, folds,
-            truth, predicted,
-        )  # fmt: skip
+    Parameters
+    ----------
+    artefact : Artefact
+        With a file of `write_values`.
+
+    Yields
+    ------
+    ValueTable
+        Units are the same in all, in the order in which they first occur in the file.
+
+    Raises
+    ------
+    InputError
+        It is no such file: a column is missing or empty, a gene stands in two places, or a row
+        group is not of one model.
+    """
+    import pyarrow.parquet as pq
+
+    name = f"{artefact.path.name}/{VALUES}"
+    with pq.ParquetFile(artefact.file(VALUES)) as file:
+        VALUE_PREDICTIONS.check(next(file.iter_batches(1000)).to_pandas(), name)
+        groups = range(file.num_row_groups)
+        units = list(
+            dict.fromkeys(unit for g in groups for unit in _names(file.read_row_group(g, ["unit"])))
+        )
+        seen: set[tuple[str, str]] = set()
+        for group in groups:
+            table = _unblocked(file.read_row_group(group), units, name)
+            pairs = {(table.model, target) for target in table.targets}
+            if seen & pairs:
+                raise InputError(
+                    f"{name}: {min(seen & pairs)[1]} stands in two places",
+                    "make the predictions again (histograft predict)",
+                )
+            seen |= pairs
+            yield table
 
 
-def _block(table: ValueTable, genes: slice) -> pa.Table:
+def _names(column: pa.Table) -> list[str]:
+    """Return the texts of a column in the order in which they occur first."""
+    import pyarrow.compute as pc
+
+    return [str(text) for text in pc.unique(column.column(0).combine_chunks()).to_pylist()]
+
+
+def _unblocked(rows: pa.Table, units: list[str], name: str) -> ValueTable:
+    """Turn the rows of a row group into arrays, by codes: rows are many, names are few."""
     import numpy as np
     import pyarrow as pa
 
-    names = table.targets[genes]
-    predicted = table.predicted[:, :, genes]  # R, N, g
-    n_repeats, n_units, n_genes = predicted.shape
-    truth = np.broadcast_to(table.truth[None, :, genes], predicted.shape)
+    texts, codes = {}, {}
+    for column in TEXTS:
+        cells = rows.column(column).combine_chunks()
+        cells = cells if pa.types.is_dictionary(cells.type) else cells.dictionary_encode()
+        if cells.null_count:
+            raise InputError(
+                f"{name}: the column {column} has empty cells", "make the predictions again"
+            )
+        used, codes[column] = np.unique(np.asarray(cells.indices), return_inverse=True)
+        texts[column] = [str(cells.dictionary[int(i)].as_py()) for i in used]
+    if several := [c for c in ("model", "dataset", "protocol") if len(texts[c]) > 1]:
+        raise InputError(
+            f"{name}: a row group holds more than one {several[0]}", "make the predictions again"
+        )
+    place = {unit: i for i, unit in enumerate(units)}
+    unit = np.array([place[text] for text in texts["unit"]])[codes["unit"]]
+    target, repeat = codes["target"], np.asarray(rows.column("repeat"))
+    shape = (int(repeat.max()) + 1, len(units), len(texts["target"]))
+    predicted = np.full(shape, np.nan, np.float32)
+    predicted[repeat, unit, target] = np.asarray(rows.column("predicted"))
+    truth = np.full(shape[1:], np.nan, np.float32)
+    truth[unit, target] = np.asarray(rows.column("truth"))
+    folds = np.full(shape[:2], -1, np.int16)
+    folds[repeat, unit] = np.asarray(rows.column("fold"))
+    model, dataset, protocol = (texts[column][0] for column in ("model", "dataset", "protocol"))
+    return ValueTable(
+        model, dataset, protocol, units, texts["target"], folds, truth, predicted
+    )  # fmt: skip
 
-    def by_gene(values: NDArray[Any]) -> NDArray[Any]:
-        return np.ascontiguousarray(np.moveaxis(values, 2, 0)).ravel()
 
+def _block(table: ValueTable) -> pa.Table:
+    import numpy as np
+    import pyarrow as pa
+
+    n_repeats, n_units, n_genes = table.predicted.shape
     shape = (n_genes, n_repeats, n_units)
-    known = np.isfinite(by_gene(truth))
+    truth = np.broadcast_to(table.truth.T[:, None], shape)
+    known = np.isfinite(truth).ravel()
 
     def spread(values: NDArray[Any]) -> NDArray[Any]:
         return np.ascontiguousarray(np.broadcast_to(values, shape)).ravel()[known]
@@ -131,8 +196,8 @@ def _block(table: ValueTable, genes: slice) -> pa.Table:
         "repeat": pa.array(spread(np.arange(n_repeats, dtype=np.int32)[None, :, None])),
         "fold": pa.array(spread(table.folds.astype(np.int32)[None])),
         "unit": text(table.units, spread(np.arange(n_units)[None, None])),
-        "target": text(names, spread(np.arange(n_genes)[:, None, None])),
-        "truth": pa.array(by_gene(truth)[known]),
-        "predicted": pa.array(by_gene(predicted)[known]),
+        "target": text(table.targets, spread(np.arange(n_genes)[:, None, None])),
+        "truth": pa.array(spread(truth)),
+        "predicted": pa.array(spread(np.moveaxis(table.predicted, 2, 0))),
     }
     return pa.table(columns)
