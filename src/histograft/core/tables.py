@@ -422,7 +422,7 @@ RESULTS = TableSpec(
         _nullable("value", "number", "the metric over all units, mean over repeats"),
         _nullable("ci_low", "number", "lower end of the 95 % interval"),
         _nullable("ci_high", "number", "upper end of the 95 % interval"),
-        Column("ci_unit", "text", "what was resampled for the interval: group or patch"),
+        Column("ci_unit", "text", "what was resampled for the interval: group, image, patch or patient"),
         Column("n_units", "integer", "units behind the value"),
         Column("n_groups", "integer", "groups behind the interval"),
         _nullable("repeat_sd", "number", "SD over repeats: split noise, not a CI"),

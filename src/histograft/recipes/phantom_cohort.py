@@ -84,7 +84,8 @@ def write_cohort(cohort: Cohort, folder: Path, workers: int | None, reporter: Re
         for tissue in PHANTOM_CLASSES:
             for number in range(cohort.images_per_class):
                 name = f"{tissue}/patient{patient:02d}-{number}.{ending}"
-                writer.writerow([name, tissue, f"patient{patient:02d}", laboratory.native_mpp])
+                group = f"{cohort.name} {patient:02d}"
+                writer.writerow([name, tissue, group, laboratory.native_mpp])
                 jobs.append(_Job(cohort, tissue, patient, number, out / name))
     with (
         reporter.task(f"{cohort.name}: drawing phantom tissue", len(jobs)) as task,

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -86,7 +86,7 @@ class Standardize:
         Processes; all cores by default.
     """
 
-    samples: Annotated[Path, Role.INPUT]
+    samples: Annotated[Path, Role.INPUT] = field(kw_only=False)
     out: Annotated[Path, Role.OUTPUT]
     name: str | None = None
     catalogue: str | None = None
