@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from histograft.core.errors import InputError
-from histograft.core.units import Scale, check_mpp, magnification_label
+from histograft.core.units import Scale, check_mpp
 
 # As scanners state it: three decimals, 0.05 to 10 µm/px.
 thousandths = st.integers(50, 10_000)
@@ -63,12 +63,3 @@ def test_what_is_no_scale_is_refused_by_name(mpp):
 def test_the_ends_of_the_range_belong_to_it(mpp):
     assert check_mpp(mpp, "x") == mpp
     assert type(check_mpp(mpp, "x")) is float
-
-
-def test_magnification_is_a_label():
-    assert [magnification_label(mpp) for mpp in (0.25, 0.5, 1.0, 2.0)] == [
-        "40x",
-        "20x",
-        "10x",
-        "5x",
-    ]

@@ -137,17 +137,6 @@ class Scale:
         return max(1, math.floor(self.scaled_length(native_px) + 1e-6))
 
 
-def magnification_label(mpp: float) -> str:
-    """Name a scale the way people speak of it, 10/mpp; a label, never a quantity to compute with.
-
-    Examples
-    --------
-    >>> magnification_label(0.5), magnification_label(8.0)
-    ('20x', '1.25x')
-    """
-    return f"{10 / mpp:.3g}x"
-
-
 @dataclass(frozen=True)
 class Box:
     """A rectangle of a pyramid level, in fractions of that level's pixels.
