@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from histograft.core import tables
-from histograft.core.tables import Column, TableSpec
+from histograft.core.columns import Column, TableSpec
 
 PAGE = Path(__file__).with_name("formats.md")
 BLOCK = re.compile(r"(<!-- columns: (?P<name>[\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from histograft.core import tables
+from histograft.core.columns import Column, TableSpec, require_columns
 from histograft.core.errors import InputError
-from histograft.core.tables import Column, TableSpec, require_columns
 
 SPECS = [value for value in vars(tables).values() if isinstance(value, TableSpec)]
 SPEC = TableSpec(

@@ -1,197 +1,14 @@
-"""Columns of the tables that pass between verbs, and the checks of a table.
+"""The tables that pass between verbs: their columns, and what each cell means.
 
-A `TableSpec` says which columns a table has, of what kind, and which must be filled.
-The specifications here are the contract of `docs/formats.md`.
+The specifications here are the contract of `docs/formats.md`; `histograft.core.columns` checks
+tables by them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-
-from histograft.core.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-Kind = Literal["text", "number", "integer", "boolean"]
+from histograft.core.columns import Column, Kind, TableSpec
 
 SPLITS = ("train", "val", "test")
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table.
-
-    Attributes
-    ----------
-    name : str
-        Name of the column.
-    kind : {"text", "number", "integer", "boolean"}
-        What its cells hold.
-    meaning : str
-        One line for people, with unit and range.
-    required : bool
-        Whether the table must have the column.
-    nullable : bool
-        Whether cells may be empty.
-    """
-
-    name: str
-    kind: Kind
-    meaning: str
-    required: bool = field(default=True, kw_only=True)
-    nullable: bool = field(default=False, kw_only=True)
-
-
-@dataclass(frozen=True)
-class TableSpec:
-    """The columns of one kind of table.
-
-    Attributes
-    ----------
-    name : str
-        Name of the table, for messages.
-    columns : tuple of Column
-        In their usual order.
-    key : tuple of str
-        Columns that together name a row once.
-    """
-
-    name: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...] = ()
-
-    def column_names(self) -> list[str]:
-        """Names of all columns, in order."""
-        return [column.name for column in self.columns]
-
-    def check(self, table: pd.DataFrame, where: str) -> pd.DataFrame:
-        """Return the table with the columns' types, or say what is wrong.
-
-        Parameters
-        ----------
-        table : pandas.DataFrame
-            The table to check; further columns are kept.
-        where : str
-            Name of the file, for messages.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A copy with the known columns first, converted to their kinds.
-
-        Raises
-        ------
-        InputError
-            A column is missing, a cell that must be filled is empty, a cell is not of the
-            column's kind, or a key occurs twice.
-        """
-        missing = [c.name for c in self.columns if c.required and c.name not in table.columns]
-        if missing:
-            found = ", ".join(map(str, table.columns)) or "none"
-            raise InputError(
-                f"{where}: the {self.name} table lacks the column(s) {', '.join(missing)} "
-                f"(found: {found})",
-                f"add them; the {self.name} table is described in docs/formats.md",
-            )
-        known = [c for c in self.columns if c.name in table.columns]
-        checked = table.copy()
-        for column in known:
-            checked[column.name] = _convert(checked[column.name], column, self.name, where)
-        self._check_key(checked, where)
-        names = [c.name for c in known]
-        return checked[names + [c for c in table.columns if c not in names]]
-
-    def _check_key(self, table: pd.DataFrame, where: str) -> None:
-        if not self.key:
-            return
-        twice = table.duplicated(list(self.key), keep=False)
-        if twice.any():
-            example = table.loc[twice, list(self.key)].iloc[0].to_dict()
-            raise InputError(
-                f"{where}: {int(twice.sum())} rows of the {self.name} table share a key, "
-                f"first {example}",
-                f"keep one row for each {' + '.join(self.key)}",
-            )
-
-
-def _convert(values: pd.Series, column: Column, table: str, where: str) -> pd.Series:
-    converted = _CONVERSIONS[column.kind](values, column, where)
-    if not column.nullable and converted.isna().any():
-        row = int(converted.isna().to_numpy().argmax())
-        raise InputError(
-            f"{where}: column {column.name!r} of the {table} table is empty in data row {row + 1}",
-            f"fill it with {column.meaning}",
-        )
-    if column.kind == "integer" and not column.nullable:
-        converted = converted.astype("int64")
-    return converted
-
-
-def _as_text(values: pd.Series, column: Column, where: str) -> pd.Series:  # noqa: ARG001
-    import pandas as pd
-
-    text = values.astype("string").str.strip()
-    return text.mask(text == "", pd.NA)
-
-
-def _as_number(values: pd.Series, column: Column, where: str) -> pd.Series:
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(values):
-        return values.astype("float64")
-    numbers = pd.to_numeric(values, errors="coerce")
-    empty = values.isna() | (values.astype("string").str.strip() == "")
-    _refuse_cells(numbers.isna() & ~empty, values, "a number", column, where)
-    return numbers.astype("float64")
-
-
-def _as_integer(values: pd.Series, column: Column, where: str) -> pd.Series:
-    numbers = _as_number(values, column, where)
-    _refuse_cells(numbers.notna() & (numbers % 1 != 0), values, "a whole number", column, where)
-    return numbers.astype("Int64")
-
-
-def _as_boolean(values: pd.Series, column: Column, where: str) -> pd.Series:
-    import pandas as pd
-
-    if pd.api.types.is_bool_dtype(values):
-        return values.astype("boolean")
-    words = values.astype("string").str.strip().str.lower()
-    booleans = words.map({"true": True, "false": False, "1": True, "0": False}).astype("boolean")
-    empty = words.isna() | (words == "")
-    _refuse_cells(booleans.isna() & ~empty, values, "true or false", column, where)
-    return booleans
-
-
-_CONVERSIONS = {
-    "text": _as_text,
-    "number": _as_number,
-    "integer": _as_integer,
-    "boolean": _as_boolean,
-}
-
-
-def _refuse_cells(
-    broken: pd.Series, values: pd.Series, wanted: str, column: Column, where: str
-) -> None:
-    if broken.any():
-        row = int(broken.to_numpy(dtype=bool).argmax())
-        raise InputError(
-            f"{where}: column {column.name!r}, data row {row + 1}: "
-            f"{values.iloc[row]!r} is not {wanted}",
-            f"write {column.meaning}",
-        )
-
-
-def require_columns(table: pd.DataFrame, names: Sequence[str], where: str) -> None:
-    """Raise an `InputError` naming the columns of `names` that `table` lacks."""
-    missing = [name for name in names if name not in table.columns]
-    if missing:
-        found = ", ".join(map(str, table.columns))
-        raise InputError(f"{where} lacks the column(s) {', '.join(missing)} (found: {found})")
 
 
 def _optional(name: str, kind: Kind, meaning: str) -> Column:
@@ -327,7 +144,7 @@ DROPS = TableSpec(
     "drops",
     (
         Column("source", "text", "table or file in which it was found"),
-        Column("kind", "text", "row, gene, sample, slide or patient"),
+        Column("kind", "text", "row, gene, sample, file, slide or patient"),
         Column("name", "text", "which one; of rows what they have in common"),
         Column("reason", "text", "one word, such as no-slide"),
         _nullable("detail", "text", "the measured value, or the reason in words"),
@@ -369,7 +186,7 @@ NEAREST_TILES = TableSpec(
         Column("model", "text", "name of the feature extractor"),
         Column("x0", "integer", "left edge of its tile nearest to the slide's mean, level-0 px"),
         Column("y0", "integer", "upper edge of that tile, level-0 px"),
-        Column("side0", "integer", "side of that tile, level-0 px"),
+        _nullable("side0", "integer", "side of that tile, level-0 px"),
         Column("distance", "number", "Euclidean, over features divided by their SD in the slide"),
     ),
     key=("slide_id", "model"),
@@ -380,7 +197,9 @@ PREDICTIONS = TableSpec(
     (
         Column("model", "text", "name of the feature extractor or shortcut baseline"),
         Column("dataset", "text", "data set whose units are predicted"),
-        Column("protocol", "text", "'cv' (cross-validation) or 'external' (fit once, test once)"),
+        Column(
+            "protocol", "text", "'cv', 'sites' (one site left out) or 'external' (fitted elsewhere)"
+        ),
         Column("repeat", "integer", "repeat of the cross-validation, from 0"),
         Column("fold", "integer", "fold in which the unit was tested, from 0"),
         Column("unit", "text", "what is counted: patch, slide or patient"),
@@ -398,14 +217,19 @@ VALUE_PREDICTIONS = TableSpec(
     (
         Column("model", "text", "name of the feature extractor"),
         Column("dataset", "text", "cohort whose patients are predicted"),
-        Column("protocol", "text", "'cv' (cross-validation) or 'external' (fit once, test once)"),
+        Column(
+            "protocol", "text", "'cv', 'sites' (one site left out) or 'external' (fitted elsewhere)"
+        ),
         Column("repeat", "integer", "repeat of the cross-validation, from 0"),
         Column("fold", "integer", "fold in which the patient was tested, from 0"),
         Column("unit", "text", "patient"),
         Column("target", "text", "gene"),
         Column("truth", "number", "value of the patient"),
         Column(
-            "predicted", "number", "predicted value; empty where the gene is constant", nullable=True
+            "predicted",
+            "number",
+            "predicted value; empty where the gene is constant",
+            nullable=True,
         ),
     ),
 )
@@ -414,7 +238,7 @@ RESULTS = TableSpec(
     "results",
     (
         Column("dataset", "text", "data set that is reported"),
-        Column("protocol", "text", "'cv' or 'external'"),
+        Column("protocol", "text", "'cv', 'sites' or 'external'"),
         Column("target", "text", "what is predicted"),
         Column("model", "text", "fixed name of the feature extractor, such as imgnet-gap"),
         Column("label", "text", "what to call the model before people"),
@@ -422,7 +246,9 @@ RESULTS = TableSpec(
         _nullable("value", "number", "the metric over all units, mean over repeats"),
         _nullable("ci_low", "number", "lower end of the 95 % interval"),
         _nullable("ci_high", "number", "upper end of the 95 % interval"),
-        Column("ci_unit", "text", "what was resampled for the interval: group, image, patch or patient"),
+        Column(
+            "ci_unit", "text", "what was resampled for the interval: group, image, patch or patient"
+        ),
         Column("n_units", "integer", "units behind the value"),
         Column("n_groups", "integer", "groups behind the interval"),
         _nullable("repeat_sd", "number", "SD over repeats: split noise, not a CI"),

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from histograft.core.columns import require_columns
 from histograft.core.errors import InputError
-from histograft.core.tables import require_columns
 from histograft.figures import boxes
 from histograft.figures.palette import model_style, order_models
 from histograft.figures.style import (

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize, PowerNorm
 from matplotlib.figure import Figure
 
+from histograft.core.columns import require_columns
 from histograft.core.errors import InputError
-from histograft.core.tables import require_columns
 from histograft.figures.palette import order_models
 from histograft.figures.style import INK, MUTED, fit_name, new_figure, panel_name, styled
 

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from histograft.core.columns import require_columns
 from histograft.core.errors import InputError
-from histograft.core.tables import require_columns
 from histograft.figures.numerals import format_p, signed
 from histograft.figures.palette import model_style
 from histograft.figures.style import (

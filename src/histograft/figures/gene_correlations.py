@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from histograft.core.tables import require_columns
+from histograft.core.columns import require_columns
 from histograft.figures.gene_panels import GenePanel, draw_gene_panels, select_genes
 from histograft.figures.gene_rows import GeneRow, Line, sort_rows
 from histograft.figures.gene_tables import (

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from histograft.core.columns import require_columns
 from histograft.core.errors import InputError
-from histograft.core.tables import require_columns
 
 Q_TABLE = "the table of q values"
 VALUES = [

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from histograft.core.columns import require_columns
 from histograft.core.errors import InputError
-from histograft.core.tables import require_columns
 from histograft.figures.style import PANEL_IN, clean_axes, fit_name, new_figure, styled
 
 # Drawn where the history has them: column, name, line, color.

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from histograft.core.columns import require_columns
 from histograft.core.errors import InputError
-from histograft.core.tables import require_columns
 from histograft.figures.palette import class_look, order_models
 from histograft.figures.style import (
     MUTED,

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from histograft.core.columns import require_columns
 from histograft.core.errors import InputError
-from histograft.core.tables import COHORT, require_columns
+from histograft.core.tables import COHORT
 from histograft.molecular.barcodes import PRIMARY_TUMOR, parse_barcode, patient_of
 from histograft.molecular.drops import DropList
 

@@ -159,7 +159,7 @@ def plan_unstratified_folds(
     rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(n_repeats)]
     alike = np.zeros(n_units, dtype=np.int64)
     folds = np.stack([_deal_units(alike, n_folds, rng) for rng in rngs])
-    return FoldPlan(folds, n_folds, n_repeats, False, {})
+    return FoldPlan(folds, n_folds, n_repeats, grouped=False, left_out={})
 
 
 def split_groups(

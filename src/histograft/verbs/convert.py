@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from histograft.core.artefact import Artefact, Draft, Identity, Input, claim
+from histograft.core.columns import Column, TableSpec
 from histograft.core.configuration import Role, fields_with_role
 from histograft.core.errors import InputError
 from histograft.core.files import hash_file
 from histograft.core.reporter import SILENT, Reporter
-from histograft.core.tables import Column, TableSpec
 from histograft.core.units import SCANNER_TOLERANCE, check_mpp
 from histograft.verbs.feature_formats.contract import Found, SlideNote, Written, check_name
 from histograft.verbs.feature_formats.layouts import (

@@ -11,9 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from histograft.core.artefact import hash_json
+from histograft.core.columns import require_columns
 from histograft.core.errors import InputError
 from histograft.core.files import hash_file
-from histograft.core.tables import SAMPLES, SPLITS, require_columns
+from histograft.core.tables import SAMPLES, SPLITS
 from histograft.verbs.text_tables import read_text_table
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from histograft.core.columns import require_columns
 from histograft.core.errors import InputError
-from histograft.core.tables import require_columns
 
 if TYPE_CHECKING:
     import pandas as pd
