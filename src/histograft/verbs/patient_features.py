@@ -195,7 +195,7 @@ def _finite(values: pd.DataFrame, units: pd.Series, path: Path) -> NDArray[np.fl
     bad = ~np.isfinite(numbers)
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        cell = f"{values.iat[row, column]!r} of {units.iloc[row]}, {values.columns[column]!r}"
+        cell = f"'{values.iat[row, column]}' of {units.iloc[row]}, '{values.columns[column]}'"
         raise InputError(
             f"{path}: {int(bad.sum())} cell(s) are no finite number, the first is {cell}",
             "fill or drop them; features may not be missing",

@@ -134,23 +134,12 @@ def _list_of_slides(path: Path) -> tuple[Path, Artefact]:
 def _pool(
     config: Pool, folder: Path, listed: Artefact, draft: Draft, reporter: Reporter
 ) -> Artefact:
-    import pandas as pd
-
     from histograft.stats.pooling import pool_slides
 
     slides, drops = _usable_slides(config, listed, reporter)
     models = _models(config, listed)
     patient_of = dict(zip(slides["slide_id"], slides["patient_id"], strict=True))
-    nearest: list[dict[str, Any]] = []
-    sums: dict[str, dict[Any, FeatureSums]] = {model: {} for model in models}
-    with reporter.task("slides to patients", len(slides)) as task:
-        for slide_id in slides["slide_id"]:
-            artefact = open_artefact(slide_folder(folder, slide_id), "features")
-            for model in models:
-                found, place = _one_slide(artefact, model)
-                sums[model][slide_id] = found
-                nearest.append({"slide_id": slide_id, "model": model} | place)
-            task.advance(1, str(slide_id))
+    sums, nearest = _sum_up(folder, listed, list(patient_of), models, reporter)
     patients = _patient_table(slides)
     for model in models:
         means = pool_slides(sums[model], patient_of, weighting=config.weighting)
@@ -159,7 +148,7 @@ def _pool(
     with draft.writing(PATIENTS) as path:
         PATIENT_INDEX.check(patients, PATIENTS).to_parquet(path, index=False)
     with draft.writing(NEAREST) as path:
-        NEAREST_TILES.check(pd.DataFrame(nearest), NEAREST).to_csv(path, index=False)
+        NEAREST_TILES.check(nearest, NEAREST).to_csv(path, index=False)
     with draft.writing(DROPS) as path:
         drops.to_csv(path, index=False)
     reporter.note(f"{len(slides)} slides of {len(patients)} patients")
@@ -172,6 +161,30 @@ def _pool(
             "n_dropped": len(drops),
         }
     )
+
+
+def _sum_up(
+    folder: Path, listed: Artefact, slides: list[str], models: list[str], reporter: Reporter
+) -> tuple[dict[str, dict[Any, FeatureSums]], pd.DataFrame]:
+    """Sum up the tiles of all slides by model; the tiles nearest to the means, as a table."""
+    import pandas as pd
+
+    ids = {i["name"]: i["id"] for i in listed.manifest["inputs"] if i["role"] == "slide"}
+    sums: dict[str, dict[Any, FeatureSums]] = {model: {} for model in models}
+    nearest: list[dict[str, Any]] = []
+    with reporter.task("slides to patients", len(slides)) as task:
+        for slide_id in slides:
+            artefact = open_artefact(slide_folder(folder, slide_id), "features")
+            if ids.get(slide_id, artefact.id) != artefact.id:
+                raise ArtefactError(
+                    f"{artefact.path} is not what the list of slides was written for",
+                    "run `histograft embed` again, which writes the list anew",
+                )
+            for model in models:
+                sums[model][slide_id], place = _one_slide(artefact, model)
+                nearest.append({"slide_id": slide_id, "model": model} | place)
+            task.advance(1, slide_id)
+    return sums, pd.DataFrame(nearest)
 
 
 def _models(config: Pool, listed: Artefact) -> list[str]:
@@ -227,9 +240,10 @@ def _one_slide(artefact: Artefact, model: str) -> tuple[FeatureSums, dict[str, A
         for block in _blocks(file):
             nearest.add(block)
         x0, y0 = file["coords"][nearest.index]
-        side0 = int(file["coords"].attrs["patch_size_level0"])
-    place = {"x0": int(x0), "y0": int(y0), "side0": side0, "distance": nearest.distance}
-    return sums, place
+        # Files of other programs may not say how large their tiles are.
+        side0 = file["coords"].attrs.get("patch_size_level0", "None")
+    place = {"x0": int(x0), "y0": int(y0), "side0": None if side0 == "None" else int(side0)}
+    return sums, place | {"distance": nearest.distance}
 
 
 @contextmanager
