@@ -31,7 +31,7 @@ def page(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inspect.getmodule(demo), "ftx", shorter)
-        return demo(Demo(out=out, patients=5, repeats=2, workers=1, device="cpu"))
+        return demo(Demo(out=out, patients=5, slides=0, repeats=2, workers=1, device="cpu"))
 
 
 @pytest.mark.slow

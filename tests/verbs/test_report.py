@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from histograft.core.configuration import Role, fields_with_role
 from histograft.verbs.draw import broken
 from histograft.verbs.report_answer import caveats, verdict
+from histograft.verbs.report_leakage import find_leaks, leakage_sentences, leakage_table
 from histograft.verbs.report_material import Compared
 from histograft.verbs.report_protocol import PROBES, protocol, training
 from histograft.verbs.report_tables import (
     accuracy_table,
     comparison_table,
-    leakage_sentences,
     metric_table,
 )
 from histograft.verbs.train import Train
@@ -215,19 +215,33 @@ def test_leakage_is_told_in_words():
         "groups_in_two_splits": [], "groups_known": 1.0, "exact_duplicates_across_splits": 0,
         "near_duplicates_across_splits": 0, "overlapping_test_share": 0.0,
     }  # fmt: skip
-    facts = {"dataset": "a", "groups_known": True, "counts": {"train": {"x": 3}, "test": {"x": 1}}}
-    dirty = clean | {"near_duplicates_across_splits": 4, "overlapping_test_share": 0.25}
-    lines = leakage_sentences(
-        [
-            facts | {"leakage": clean},
-            facts | {"dataset": "b", "leakage": dirty, "groups_known": False},
-            facts | {"dataset": "c", "leakage": clean, "counts": {"train": {"x": 3}}},
-        ]
+    dirty = clean | {"groups_known": 0.0, "near_duplicates_across_splits": 4}
+    patches = [
+        {"dataset": "a", "leakage": clean},
+        {"dataset": "b", "leakage": dirty | {"overlapping_test_share": 0.25}},
+    ]
+    blocks = [
+        {"dataset": "b", "protocol": "cv", "shared": {"near": 8}, "groups_known": 0.0},
+        {"dataset": "a", "protocol": "external", "fit_on": "b", "shared": {"near": 0},
+         "groups_known": 1.0},
+    ]  # fmt: skip
+    # Splits of a set that no network was tuned on divide nothing: its folds do.
+    leaks = find_leaks(patches, blocks, {"a"})
+    assert [leak.where for leak in leaks] == [
+        "a: training, validation and test rows",
+        "b, cross-validation: folds",
+        "a, external test: fitted on b",
+    ]
+    lines = leakage_sentences(leaks)
+    assert lines[0].startswith("No copy, near copy or shared group was found in a: training")
+    assert lines[1] == (
+        "b, cross-validation: folds: 8 near duplicate(s); these rows are not independent."
     )
-    assert lines[0] == "No copy, near copy or group in two splits was found in a."
-    assert "b: 4 pair(s) of near duplicates" in lines[1]
-    assert "25.0 % of test patches" in lines[1]
-    assert "Patients are not known in b:" in lines[2]
+    assert lines[2].startswith("Patients are not known in b:")
+    assert leakage_table(leaks).frame["near duplicates"].tolist() == ["0", "8", "0"]
+    # Without predictions the splits are all there is.
+    (told,) = (leak for leak in find_leaks(patches, [], set()) if leak.where.startswith("b"))
+    assert told.found == "4 near duplicate(s), 25.0 % of test patches overlap training ones"
 
 
 @given(

@@ -22,6 +22,7 @@ from histograft.verbs.comparison_told import place, records
 from histograft.verbs.patch_images import images_of, load_patches
 from histograft.verbs.report_answer import TUNED, caveats
 from histograft.verbs.report_features import MOST_POINTS, feature_maps
+from histograft.verbs.report_leakage import find_leaks, leakage_sentences, leakage_table
 from histograft.verbs.report_material import Compared, Material
 from histograft.verbs.report_molecular import molecular_sections
 from histograft.verbs.report_protocol import training
@@ -29,8 +30,6 @@ from histograft.verbs.report_tables import (
     accuracy_table,
     comparison_table,
     feature_table,
-    leakage_sentences,
-    leakage_table,
     metric_table,
     patch_table,
     recall_table,
@@ -111,7 +110,7 @@ def sections(material: Material, sketch: Sketch, reporter: Reporter) -> list[Sec
     if given is not None and given.has_molecules:
         makers.append(lambda: molecular_sections(given, sketch.picture))
     if material.patches:
-        makers.append(lambda: [_leakage(material.patches)])
+        makers.append(lambda: [_leakage(material)])
     if compared is not None:
         makers.append(lambda: _classes(compared, sketch))
     if material.features:
@@ -278,11 +277,15 @@ def _features(material: Material, sketch: Sketch) -> Iterator[Section]:
     )
 
 
-def _leakage(patches: list[Artefact]) -> Section:
+def _leakage(material: Material) -> Section:
     from histograft.figures.page import Section
 
-    facts = [artefact.facts for artefact in patches]
-    return Section("Leakage report", text=leakage_sentences(facts), tables=(leakage_table(facts),))
+    leaks = find_leaks(
+        [artefact.facts for artefact in material.patches],
+        [] if material.compared is None else material.compared.blocks,
+        {str(network.facts["tuned_on"]) for network in material.networks},
+    )
+    return Section("Leakage report", text=leakage_sentences(leaks), tables=(leakage_table(leaks),))
 
 
 def _images(patches: list[Artefact], sketch: Sketch) -> Section:
