@@ -66,6 +66,8 @@ def molecular_sections(compared: Compared, draw: Sketcher) -> Iterator[Section]:
 
 def molecular_answers(compared: Compared) -> tuple[str, ...]:
     """Say in a line each how mutations and expression are predicted, and by which model better."""
+    if not compared.has_molecules:
+        return ()
     lines = []
     results, comparisons = compared.all_results, compared.all_comparisons
     for block in compared.facts["blocks"]:
