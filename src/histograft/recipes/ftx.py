@@ -264,7 +264,8 @@ def ftx(config: Ftx, reporter: Reporter = SILENT, *, made_by: str | None = None)
         for name in evaluated
         for prediction in make_predictions(name, tuned_name, patches, features, config, recipe)
     ]
-    predictions += molecular_predictions(config, network, recipe)
+    molecular, slides = molecular_predictions(config, network, recipe)
+    predictions += molecular
     tables = recipe.run(
         compare,
         Compare(
@@ -276,7 +277,7 @@ def ftx(config: Ftx, reporter: Reporter = SILENT, *, made_by: str | None = None)
             seed=config.seed,
         ),
     )
-    inputs = [tables, *patches.values(), network]
+    inputs = [tables, *patches.values(), network, *slides[:1]]
     inputs += [
         a for name in evaluated for a in features[name] if a.facts["models"][0][:8] != "shortcut"
     ]

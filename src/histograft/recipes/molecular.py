@@ -50,7 +50,9 @@ def check_molecular(config: Ftx) -> None:
         _molecular_tables(options, config.seed).wanted_genes()
 
 
-def molecular_predictions(config: Ftx, network: Artefact, recipe: Recipe) -> list[Artefact]:
+def molecular_predictions(
+    config: Ftx, network: Artefact, recipe: Recipe
+) -> tuple[list[Artefact], list[Artefact]]:
     """Embed slides with the network before and after tuning, pool them to patients, and predict.
 
     Parameters
@@ -64,14 +66,17 @@ def molecular_predictions(config: Ftx, network: Artefact, recipe: Recipe) -> lis
 
     Returns
     -------
-    list of Artefact
-        Predictions of mutations and of expression, as far as asked for; empty without slides.
+    predictions : list of Artefact
+        Of mutations and of expression, as far as asked for; empty without slides.
+    slides : list of Artefact
+        Lists of the embedded slides, one for each extractor.
     """
     if config.slides is None:
-        return []
-    pooled = []
+        return [], []
+    pooled, listed = [], []
     for name, source in _extractors(config, network).items():
         features = recipe.run(embed, _embed_config(config, name, source))
+        listed.append(features)
         folder = features.path.parent  # the list lies beside the slides
         pooled.append(recipe.run(pool, Pool(features=folder, out=config.out / "patients" / name)))
     common: dict[str, Any] = {
@@ -80,10 +85,11 @@ def molecular_predictions(config: Ftx, network: Artefact, recipe: Recipe) -> lis
         "workers": config.workers, "lasso_rule": config.lasso_rule,
         "constant_columns": config.constant_columns,
     }  # fmt: skip
-    return [
+    predictions = [
         recipe.run(predict, Predict(**common, **target))
         for target in _targets(config, config.out / "predictions")
     ]
+    return predictions, listed
 
 
 def _extractors(config: Ftx, network: Artefact) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ from histograft.verbs.comparison import (
     RESULTS_TABLE,
     SHORTCUT_PREFIX,
 )
+from histograft.verbs.slide_list import INDEX
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,6 +130,8 @@ class Material:
         In the order given.
     features : dict of str to list of Artefact
         By data set.
+    slides : list of Artefact
+        Lists of embedded slides.
     """
 
     all: list[Artefact]
@@ -136,6 +139,7 @@ class Material:
     patches: list[Artefact] = field(default_factory=list)
     networks: list[Artefact] = field(default_factory=list)
     features: dict[str, list[Artefact]] = field(default_factory=dict)
+    slides: list[Artefact] = field(default_factory=list)
 
     @classmethod
     def of(cls, artefacts: list[Artefact]) -> Material:
@@ -148,6 +152,8 @@ class Material:
                 material.patches.append(artefact)
             elif artefact.kind == "network":
                 material.networks.append(artefact)
+            elif artefact.kind == "features" and INDEX in artefact.files:
+                material.slides.append(artefact)
             elif artefact.kind == "features" and "dataset" in artefact.facts:
                 material.features.setdefault(artefact.facts["dataset"], []).append(artefact)
         return material

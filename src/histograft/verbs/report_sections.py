@@ -26,6 +26,7 @@ from histograft.verbs.report_leakage import find_leaks, leakage_sentences, leaka
 from histograft.verbs.report_material import Compared, Material
 from histograft.verbs.report_molecular import molecular_sections
 from histograft.verbs.report_protocol import training
+from histograft.verbs.report_slides import slide_section
 from histograft.verbs.report_tables import (
     accuracy_table,
     comparison_table,
@@ -109,6 +110,8 @@ def sections(material: Material, sketch: Sketch, reporter: Reporter) -> list[Sec
         makers.append(lambda: [_accuracy(compared, sketch)])
     if given is not None and given.has_molecules:
         makers.append(lambda: molecular_sections(given, sketch.picture))
+    if material.slides:  # one network tiles like the other
+        makers.append(lambda: [slide_section(material.slides[0], sketch.picture)])
     if material.patches:
         makers.append(lambda: [_leakage(material)])
     if compared is not None:
