@@ -181,7 +181,14 @@ def _require(status: NDArray[np.bool_], least: int, where: str) -> None:
 
 
 def describe_plan(work: MolecularWork, plan: FoldPlan) -> dict[str, Any]:
-    """Say in facts how often, and over which sites, patients are tested."""
+    """Say in facts who was fitted on and who tested: numbers, and ``how`` as words for people."""
     if work.protocol == "external":
-        return {"n_fit": int(work.only_fitted_on.sum())}
-    return {"folds": plan.n_folds, "repeats": plan.n_repeats}
+        n_fit = int(work.only_fitted_on.sum())
+        return {"n_fit": n_fit, "how": f"fitted once on {n_fit:,} patients of another cohort"}
+    facts = {"folds": plan.n_folds, "repeats": plan.n_repeats}
+    if work.protocol == "sites":
+        n_sites = len({site_of(name) for name in work.patients})
+        how = f"each of {n_sites} sites tested by machines fitted on others ({plan.n_folds} folds)"
+        return facts | {"n_sites": n_sites, "how": how}
+    how = f"{plan.n_folds}-fold cross-validation of patients, {plan.n_repeats} times"
+    return facts | {"how": how}

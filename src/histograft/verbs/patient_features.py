@@ -195,7 +195,8 @@ def _finite(values: pd.DataFrame, units: pd.Series, path: Path) -> NDArray[np.fl
     bad = ~np.isfinite(numbers)
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        cell = f"'{values.iat[row, column]}' of {units.iloc[row]}, '{values.columns[column]}'"
+        written = str(values.iat[row, column])
+        cell = f"{written!r} of {units.iloc[row]}, {str(values.columns[column])!r}"
         raise InputError(
             f"{path}: {int(bad.sum())} cell(s) are no finite number, the first is {cell}",
             "fill or drop them; features may not be missing",

@@ -153,11 +153,14 @@ def _cohort_text(block: dict[str, Any]) -> str:
         else "support vector regression as R's e1071"
     )
     drops = "; ".join(f"{n:,} {what}" for what, n in block.get("drops", {}).items())
-    return (
-        f"{block['folds']}-fold cross-validation of patients, {block['repeats']} times, the same "
-        f"folds for all models; {machine}. Numbers are of predictions averaged over repeats; "
-        "intervals are over patients, and allow for predictions that depend on each other."
-        + (f" Not used: {drops} (drops.csv)." if drops else "")
+    numbers = (
+        "intervals are over patients"
+        if block["protocol"] == "external"
+        else "numbers are of predictions averaged over repeats; intervals are over patients, and "
+        "allow for predictions that depend on each other"
+    )
+    return f"{block['how'].capitalize()}, alike for all models; {machine}; {numbers}." + (
+        f" Not used: {drops} (drops.csv)." if drops else ""
     )
 
 
