@@ -94,7 +94,8 @@ class Compared:
     def _of_tissue(self, table: pd.DataFrame) -> pd.DataFrame:
         places = {(block["dataset"], block["protocol"], block["target"]) for block in self.blocks}
         rows = zip(table["dataset"], table["protocol"], table["target"], strict=True)
-        return table[[row in places for row in rows]]
+        # By loc: of a table without rows, an empty list would choose no columns.
+        return table.loc[[row in places for row in rows]]
 
     def _read(self, name: str) -> pd.DataFrame:
         import pandas as pd

@@ -159,8 +159,9 @@ def _cohort_text(block: dict[str, Any]) -> str:
         else "numbers are of predictions averaged over repeats; intervals are over patients, and "
         "allow for predictions that depend on each other"
     )
-    return f"{block['how'].capitalize()}, alike for all models; {machine}; {numbers}." + (
-        f" Not used: {drops} (drops.csv)." if drops else ""
+    return (
+        f"{block.get('how', 'cross-validation of patients').capitalize()}, alike for all models; {machine}; {numbers}."
+        + (f" Not used: {drops} (drops.csv)." if drops else "")
     )
 
 
