@@ -153,15 +153,15 @@ def _cohort_text(block: dict[str, Any]) -> str:
         else "support vector regression as R's e1071"
     )
     drops = "; ".join(f"{n:,} {what}" for what, n in block.get("drops", {}).items())
+    how = str(block.get("how", "cross-validation of patients"))
     numbers = (
         "intervals are over patients"
         if block["protocol"] == "external"
         else "numbers are of predictions averaged over repeats; intervals are over patients, and "
         "allow for predictions that depend on each other"
     )
-    return (
-        f"{block.get('how', 'cross-validation of patients').capitalize()}, alike for all models; {machine}; {numbers}."
-        + (f" Not used: {drops} (drops.csv)." if drops else "")
+    return f"{how.capitalize()}, alike for all models; {machine}; {numbers}." + (
+        f" Not used: {drops} (drops.csv)." if drops else ""
     )
 
 
