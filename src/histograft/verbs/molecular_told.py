@@ -34,7 +34,7 @@ def _tell_areas(results: pd.DataFrame, reporter: Reporter) -> None:
                 row["target"],
                 row["label"],
                 f"{row['value']:.3f}",
-                f"{row['ci_low']:.3f} to {row['ci_high']:.3f}",
+                _range(row["ci_low"], row["ci_high"], ""),
                 f"{row['n_units']:,}",
             ]
             for row in shown.to_dict("records")
@@ -66,12 +66,16 @@ def _tell_differences(comparisons: pd.DataFrame, reporter: Reporter) -> None:
             ]
             for row in part.to_dict("records")
         ]
+        title = f"{dataset}: {METRICS[str(metric)]} less that of {other}; {test}"
+        if len(rows) > MOST_GENES:
+            title += f" (the first {MOST_GENES} of {len(rows)}; all are in comparisons.csv)"
         reporter.table(
-            f"{dataset}: {METRICS[str(metric)]} less that of {other}; {test}",
+            title,
             ["target", "model", "difference", "95 % interval", "p", "p (Holm)"],
             rows[:MOST_GENES],
         )
 
 
-def _range(low: float, high: float) -> str:
-    return f"{low:+.3f} to {high:+.3f}" if low == low else "–"
+def _range(low: float, high: float, sign: str = "+") -> str:
+    """Write an interval; an undefined one, such as of a single mutated patient, is a dash."""
+    return f"{low:{sign}.3f} to {high:{sign}.3f}" if low == low else "–"
