@@ -268,7 +268,7 @@ def fit_name(text: object, width: int, lines: int = 2) -> str:
     return "\n".join(kept)
 
 
-PROTOCOLS = {"cv": "cross-validation", "external": "external test"}
+PROTOCOLS = {"cv": "cross-validation", "external": "external test", "sites": "sites left out"}
 
 
 def panel_name(dataset: object, protocol: object = "") -> str:

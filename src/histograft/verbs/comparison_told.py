@@ -17,7 +17,7 @@ from histograft.verbs.comparison import PLAIN_T
 if TYPE_CHECKING:
     import pandas as pd
 
-PROTOCOLS = {"cv": "cross-validation", "external": "external test"}
+PROTOCOLS = {"cv": "cross-validation", "external": "external test", "sites": "sites left out"}
 UNITS = {"group": "groups", "image": "source images", "patch": "patches"}
 
 
