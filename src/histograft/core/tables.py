@@ -10,6 +10,9 @@ from histograft.core.columns import Column, Kind, TableSpec
 
 SPLITS = ("train", "val", "test")
 
+# How units are tested, and what to call it before people.
+PROTOCOLS = {"cv": "cross-validation", "external": "external test", "sites": "sites left out"}
+
 
 def _optional(name: str, kind: Kind, meaning: str) -> Column:
     return Column(name, kind, meaning, required=False, nullable=True)

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
 from histograft.core.files import write_bytes
+from histograft.core.tables import PROTOCOLS
 from histograft.figures.svg import compact_svg
 
 INK = "#1f2328"
@@ -266,9 +267,6 @@ def fit_name(text: object, width: int, lines: int = 2) -> str:
     kept = broken[:lines]
     kept[-1] = kept[-1][: width - 1].rstrip() + "…"
     return "\n".join(kept)
-
-
-PROTOCOLS = {"cv": "cross-validation", "external": "external test", "sites": "sites left out"}
 
 
 def panel_name(dataset: object, protocol: object = "") -> str:

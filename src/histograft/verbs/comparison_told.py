@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from histograft.core.reporter import Reporter
+from histograft.core.tables import PROTOCOLS
 from histograft.figures.numerals import (
     format_p,
     percent,
@@ -17,7 +18,6 @@ from histograft.verbs.comparison import PLAIN_T
 if TYPE_CHECKING:
     import pandas as pd
 
-PROTOCOLS = {"cv": "cross-validation", "external": "external test", "sites": "sites left out"}
 UNITS = {"group": "groups", "image": "source images", "patch": "patches"}
 
 
