@@ -103,10 +103,16 @@ def join_mafs(mafs: Sequence[Maf], name: str) -> Maf:
     if not mafs:
         raise InputError(f"{name} holds no MAF", "give a MAF, or a folder of them")
     columns = {
-        column: pd.api.types.union_categoricals([maf.rows[column].array for maf in mafs])
+        column: pd.api.types.union_categoricals([_plain(maf.rows[column]) for maf in mafs])
         for column in mafs[0].rows
     }
     return Maf(name, pd.DataFrame(columns))
+
+
+def _plain(values: pd.Series) -> pd.Categorical:
+    """Hold categories as objects: pandas 3 has several types of text, which it does not join."""
+    plain: pd.Categorical = values.cat.rename_categories(values.cat.categories.astype(object)).array
+    return plain
 
 
 def _categories(values: pa.ChunkedArray) -> pd.Series:
