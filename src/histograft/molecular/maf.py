@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow as pa
@@ -111,7 +111,8 @@ def join_mafs(mafs: Sequence[Maf], name: str) -> Maf:
 
 def _plain(values: pd.Series) -> pd.Categorical:
     """Hold categories as objects: pandas 3 has several types of text, which it does not join."""
-    plain: pd.Categorical = values.cat.rename_categories(values.cat.categories.astype(object)).array
+    names: Any = values.cat.categories.astype(object)
+    plain: pd.Categorical = values.cat.rename_categories(names).array
     return plain
 
 
