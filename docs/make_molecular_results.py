@@ -197,6 +197,8 @@ NOTES = """
 
 - An area is that of probabilities averaged over 50 repeats; its interval is DeLong's over patients.
   The SD over repeats is the noise of dealing folds and says nothing about other patients.
+- Draws of the bootstrap lie somewhat above the mean correlation, as values have heavy tails and
+  patients that are drawn twice agree with themselves; its percentile interval does too.
 - A gene counts as predicted where its correlation is above that of permuted patients at a false
   discovery rate of 5 %.
 - The tests called invalid are those of the paper: they take genes for independent.
