@@ -101,6 +101,7 @@ def compared(rows, *, fit_on="colon", grouped=False, ci_unit="patch", **block) -
                 "no_groups": False, "warning": "", "grouped": grouped, "fit_on": fit_on,
                 "rows": "test", "n_units": 1500, "n_groups": 30, "n_fit": 99, "classes": ["a", "b"],
                 "repeats": 50, "folds": 5, "probe": "svc", "largest_class": 0.5,
+                "groups_known": 0.0,
             } | block
             for name in table["protocol"].unique()
         ],
@@ -174,10 +175,10 @@ def test_a_shortcut_that_is_as_good_is_said_in_the_answer():
     assert "mean RGB" in caveats(compared(rows))[-1]
 
 
-@pytest.mark.parametrize("unit", ["patch", "image", "group"])
-def test_unknown_patients_are_said_whatever_stands_for_them(unit):
-    text = " ".join(caveats(compared([BASE], ci_unit=unit)))
-    assert ("Patients are not known" in text) == (unit != "group")
+@pytest.mark.parametrize("known", [0.0, 0.01, 1.0])
+def test_unknown_patients_are_said_where_any_is_unknown(known):
+    text = " ".join(caveats(compared([BASE], groups_known=known)))
+    assert ("Not all patients are known" in text) == (known < 1)
 
 
 def test_every_probe_and_protocol_has_words():
@@ -237,7 +238,7 @@ def test_leakage_is_told_in_words():
     assert lines[1] == (
         "b, cross-validation: folds: 8 near duplicate(s); these rows are not independent."
     )
-    assert lines[2].startswith("Patients are not known in b:")
+    assert lines[2].startswith("Not all patients are known in b:")
     assert leakage_table(leaks).frame["near duplicates"].tolist() == ["0", "8", "0"]
     # Without predictions the splits are all there is.
     (told,) = (leak for leak in find_leaks(patches, [], set()) if leak.where.startswith("b"))

@@ -89,7 +89,7 @@ def open_executor(workers: int | None) -> Executor:
 def open_threads(workers: int | None) -> Iterator[Executor]:
     """Open an executor of threads, for work that sums in BLAS or in compiled loops.
 
-    Meanwhile BLAS itself has one thread. Its own threads gain nothing on matrices of a few hundred
+    Meanwhile BLAS and OpenMP have one thread. Their own gain nothing on matrices of a few hundred
     rows, and wait for each other in loops that burn the processor: five fits of a linear SVC took
     9 s with two threads of BLAS on a busy machine and 0.16 s with one. And so results do not
     depend on the number of cores.
@@ -114,7 +114,7 @@ def open_threads(workers: int | None) -> Iterator[Executor]:
     if count < 0:
         raise InputError(f"{count} workers were asked for", "give 0 (none) or more")
     executor = InProcessExecutor() if count <= 1 else ThreadPoolExecutor(count)
-    with threadpool_limits(1, user_api="blas"), executor:
+    with threadpool_limits(1), executor:
         yield executor
 
 

@@ -36,7 +36,7 @@ def cross_validate(config: Predict, data: FeatureSet, draft: Draft, reporter: Re
     rows = rows_to_test(data, config.rows, reporter)
     index = data.index[rows].reset_index(drop=True)
     refuse_multilabel(index)
-    shared = _with_copies_joined(index, data.name, reporter)
+    shared = _with_copies_joined(config, index, data.name, reporter)
     labels = index["label"].to_numpy(str)
     plan = _plan(config, index, data.name, reporter)
     classes = sorted(set(labels[plan.folds[0] >= 0]))
@@ -64,12 +64,14 @@ def cross_validate(config: Predict, data: FeatureSet, draft: Draft, reporter: Re
     return write_predictions(config, draft, tables, facts)
 
 
-def _with_copies_joined(index: pd.DataFrame, name: str, reporter: Reporter) -> dict[str, int]:
+def _with_copies_joined(
+    config: Predict, index: pd.DataFrame, name: str, reporter: Reporter
+) -> dict[str, int]:
     """Join, in place, groups that hold copies of one image, and count what groups share."""
     from histograft.stats.folds import join_groups
 
     exact = int((index.groupby("source_sha256")["group"].nunique() > 1).sum())
-    if exact:
+    if exact and config.groups:
         reporter.warn(f"{name}: {exact} image(s) occur in several groups, which are kept together")
         index["group"] = join_groups(index["group"], index["source_sha256"])
     near = near_pairs_in_two_groups(index)

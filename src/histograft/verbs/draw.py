@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from histograft.core.artefact import Artefact, Identity, claim, open_artefact
 from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
+from histograft.core.executor import open_threads
 from histograft.core.reporter import SILENT, Reporter
 from histograft.verbs.report_answer import NO_COMPARISON, verdict
 from histograft.verbs.report_material import Material
@@ -95,7 +96,8 @@ def draw(config: Draw, reporter: Reporter = SILENT) -> Artefact:
         reporter.note(f"the report is there already ({draft.path / PAGE})")
         return draft
     with draft:
-        made = sections(material, Sketch(draft, config.models, config.seed), reporter)
+        with open_threads(1):  # maps of features are small, too
+            made = sections(material, Sketch(draft, config.models, config.seed), reporter)
         if not made:
             raise InputError(
                 "nothing that is given can be drawn",

@@ -43,6 +43,11 @@ def evaluate_externally(
     _refuse_shared_groups(fit_index, index, test.name)
     shared = shared_between(fit_index, index)
     _refuse_shared_images(shared, fit.name, test.name)
+    if shared["names"]:
+        reporter.warn(
+            f"{shared['names']} group name(s) occur in both {fit.name} and {test.name}: if these "
+            "are the same patients, they are on both sides"
+        )
     _tell_scales(fit_index, index, fit.name, test.name, reporter)
     refuse_too_many_neighbors(config, len(fit_index))
     classes = sorted(set(fit_index["label"]))

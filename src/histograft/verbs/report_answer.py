@@ -141,19 +141,20 @@ def caveats(compared: Compared) -> tuple[str, ...]:
 def _unknown_patients(blocks: list[dict[str, Any]]) -> list[str]:
     def unknown(protocol: str) -> Callable[[dict[str, Any]], bool]:
         return lambda block: (
-            block["protocol"] == protocol and block["ci_unit"] != "group" and not block["no_groups"]
+            block["protocol"] == protocol and block["groups_known"] < 1 and not block["no_groups"]
         )
 
     lines = []
     if names := _places(blocks, unknown("cv")):
         lines.append(
-            f"Patients are not known in {names}: patches of one patient can be in several folds, "
+            f"Not all patients are known in {names}: patches of one can be in several folds, "
             "so accuracies are optimistic, intervals too short and p values too small."
         )
     if names := _places(blocks, unknown("external")):
         lines.append(
-            f"Patients are not known in {names}: patches are taken for independent, so intervals "
-            "are too short and p values too small, and a patient may be on both sides of the split."
+            f"Not all patients are known in {names}: patches are taken for independent, so "
+            "intervals are too short and p values too small, and one may be on both sides of the "
+            "split."
         )
     return lines
 

@@ -42,7 +42,7 @@ class Leak:
     def found(self) -> str:
         """Name what was found; empty where all is clean."""
         counts = {
-            "group(s)": self.groups or 0,
+            "group name(s)": self.groups or 0,
             "exact copies": self.exact,
             "near duplicate(s)": self.near,
         }
@@ -86,19 +86,26 @@ def find_leaks(
     for block in blocks:
         if "shared" not in block:
             continue
-        folds = block["protocol"] == "cv"
-        # Exact copies in several groups are kept in one fold, and refused between two sets.
-        leaks.append(
-            Leak(
-                f"{place(block)}: " + ("folds" if folds else f"fitted on {block['fit_on']}"),
-                block["groups_known"],
-                None,
-                0,
-                block["shared"]["near"],
-                None,
-            )
-        )
+        leaks.append(_of_predictions(block))
     return leaks
+
+
+def _of_predictions(block: dict[str, Any]) -> Leak:
+    """Say what folds share, or rows fitted on and tested.
+
+    Copies in several groups and groups themselves are kept in one fold, unless groups were
+    switched off; between two sets copies are refused, and groups of one name may be one.
+    """
+    shared = block["shared"]
+    if block["protocol"] != "cv":
+        where, groups, exact = f"fitted on {block['fit_on']}", shared.get("names", 0), 0
+    elif block.get("no_groups"):
+        where, exact = "folds that part groups (--no-groups)", shared["exact"]
+        groups = block["n_groups"] if block["groups_known"] else 0
+    else:
+        where, groups, exact = "folds", None, 0
+    known, near = block["groups_known"], shared["near"]
+    return Leak(f"{place(block)}: {where}", known, groups, exact, near, None)
 
 
 def leakage_table(leaks: Sequence[Leak]) -> Table:
@@ -123,7 +130,7 @@ def leakage_table(leaks: Sequence[Leak]) -> Table:
         "What rows share that are fitted on and tested.",
         help={
             "groups known, %": "share of the images whose patient, slide or source is known",
-            "groups": "on both sides; in folds groups are kept whole",
+            "groups": "names on both sides; – where groups are kept whole",
             "near duplicates": "pairs of patches in different groups that look alike to a "
             "perceptual hash, turned or flipped",
             "overlapping, %": "test patches that share pixels with a training patch",
@@ -141,10 +148,10 @@ def leakage_sentences(leaks: Sequence[Leak]) -> tuple[str, ...]:
     ]
     if clean:
         lines.insert(0, f"No copy, near copy or shared group was found in {'; '.join(clean)}.")
-    names = [leak.where.split(":")[0].split(",")[0] for leak in leaks if leak.groups_known == 0]
+    names = [leak.where.split(":")[0].split(",")[0] for leak in leaks if leak.groups_known < 1]
     if unknown := list(dict.fromkeys(names)):
         lines.append(
-            f"Patients are not known in {', '.join(unknown)}: that one patient is on both sides "
+            f"Not all patients are known in {', '.join(unknown)}: that one is on both sides "
             "can be neither seen nor ruled out there."
         )
     return tuple(lines)

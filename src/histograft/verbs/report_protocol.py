@@ -22,8 +22,9 @@ WORDS = {
     "file. Where it comes near a network, the set is easy for the wrong reason",
     "cross-validation": "the set is cut into folds; each is predicted by a classifier that was "
     "fitted on the others",
-    "external test": "the classifier is fitted on other rows (in the recipe the training rows of "
-    "the set tuned on) and tested once on rows that neither it nor the network has seen",
+    "external test": "the classifier is fitted on other rows (of the same set those that are "
+    "not for testing, of another set all) and tested once on rows that neither it nor the network "
+    "has seen",
     "group": "what must stay on one side of a split: the patient, else the slide or source image",
     "95 % interval": "where the number would lie with other groups (or patches) of the same kind; "
     "it leaves out other laboratories, scanners and trainings",
