@@ -43,6 +43,28 @@ def test_points_are_gap_and_the_last_hidden_layer(x):
     assert (before < 0).any()  # else dense and dense-pre could not differ
 
 
+def test_without_hidden_layers_classes_follow_the_pooled_features(x):
+    network = build_network(NetworkSpec("resnet10t", ("a", "b"), hidden=()), "random", seed=0)
+    network.eval()
+    output = network.part_b.output
+    with torch.inference_mode():
+        expected = network.part_a(x) @ output.weight.T + output.bias
+        torch.testing.assert_close(network(x), expected)
+        torch.testing.assert_close(
+            network.forward_b(network.pooled_map(network.forward_map(x))), expected
+        )
+    assert network.points == ("gap",)
+    with pytest.raises(InputError, match="no feature point 'dense'"):
+        network.features(x, "dense")
+    assert NetworkSpec.from_json(network.spec.to_json()) == network.spec
+
+
+def test_a_transformer_has_no_feature_map():
+    network = Network(NetworkSpec("vit_tiny_patch16_224", ("a", "b")))
+    with pytest.raises(InputError, match="no feature map"):
+        network.forward_map(torch.zeros(1, 3, 224, 224))
+
+
 def test_gap_is_the_mean_over_places(x):
     network = Network(NetworkSpec("mobilenetv2_100", ("a", "b"))).eval()
     with torch.inference_mode():
@@ -101,7 +123,7 @@ def test_saved_state_is_a_copy(spec):
     "change",
     [
         {"task": "ordinal"},
-        {"hidden": ()},
+        {"hidden": (0,)},
         {"classes": ("a",)},
         {"classes": ("a", "a")},
         {"std": (1.0, 0.0, 1.0)},

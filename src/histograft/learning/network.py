@@ -34,7 +34,7 @@ class NetworkSpec:
     kwargs : dict
         Keyword arguments of `create_part_a`.
     hidden : tuple of int
-        Sizes of the hidden dense layers of Part B, at least one.
+        Sizes of the hidden dense layers of Part B; empty where classes follow the pooled features.
     task : {"multiclass", "multilabel"}
         Whether an image has exactly one class or any number of them.
     patch_px : int
@@ -70,10 +70,10 @@ class NetworkSpec:
     def _check(self) -> None:
         if self.task not in get_args(Task):
             raise InputError(f"unknown task {self.task!r}", f"use one of {get_args(Task)}")
-        if not self.hidden or min(self.hidden) < 1:
+        if self.hidden and min(self.hidden) < 1:
             raise InputError(
                 f"Part B needs hidden layers of positive size, not {self.hidden}",
-                "give one or more sizes, such as 2048",
+                "give one or more sizes, such as 2048, or none",
             )
         if len(self.classes) < (2 if self.task == "multiclass" else 1):
             raise InputError(
@@ -126,7 +126,7 @@ class PartB(nn.Module):
     gap_size : int
         Length of the pooled features of Part A.
     hidden : tuple of int
-        Sizes of the hidden layers.
+        Sizes of the hidden layers; empty for none.
     n_outputs : int
         Number of classes.
 
@@ -143,7 +143,7 @@ class PartB(nn.Module):
         self.output = nn.Linear(sizes[-1], n_outputs)
 
     def before_relu(self, gap: Tensor) -> Tensor:
-        """Return the last hidden layer before its ReLU, (N, hidden[-1])."""
+        """Return the last hidden layer before its ReLU, (N, hidden[-1]); there must be one."""
         *first, last = self.hidden
         for layer in first:
             gap = torch.relu(layer(gap))
@@ -152,7 +152,8 @@ class PartB(nn.Module):
 
     def forward(self, gap: Tensor) -> Tensor:
         """Return logits (N, K) of pooled features (N, D)."""
-        logits: Tensor = self.output(torch.relu(self.before_relu(gap)))
+        dense = torch.relu(self.before_relu(gap)) if self.hidden else gap
+        logits: Tensor = self.output(dense)
         return logits
 
 
@@ -201,6 +202,28 @@ class Network(nn.Module):
         """Name of the last feature stage, where class activation maps are taken."""
         return self.stages[-1] if self.stages else None
 
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """Feature points that the network has: without hidden layers only ``"gap"``."""
+        return POINTS if self.spec.hidden else ("gap",)
+
+    def forward_map(self, x: Tensor) -> Tensor:
+        """Return the last feature map (N, C, h, w) of normalized images (N, 3, H, W)."""
+        part_a: Any = self.part_a
+        found: Tensor = part_a.forward_features(x)
+        if found.ndim != 4:
+            raise InputError(
+                f"{self.spec.architecture} has no feature map: its features are {found.ndim}-D",
+                "use a convolutional network",
+            )
+        return found
+
+    def pooled_map(self, feature_map: Tensor) -> Tensor:
+        """Return pooled features (N, D) of `forward_map`: both in turn are `forward_a`."""
+        part_a: Any = self.part_a
+        gap: Tensor = part_a.forward_head(feature_map)
+        return gap
+
     def forward_a(self, x: Tensor) -> Tensor:
         """Return pooled features (N, D) of normalized images (N, 3, H, W)."""
         gap: Tensor = self.part_a(x)
@@ -217,7 +240,7 @@ class Network(nn.Module):
 
     def feature_size(self, point: Point) -> int:
         """Return the number of features at a point."""
-        return self.gap_size if _checked(point) == "gap" else self.spec.hidden[-1]
+        return self.gap_size if self._checked(point) == "gap" else self.spec.hidden[-1]
 
     def features_from_gap(self, gap: Tensor, point: Point) -> Tensor:
         """Return the features at a point from pooled features (N, D).
@@ -233,9 +256,9 @@ class Network(nn.Module):
         Raises
         ------
         InputError
-            There is no such point.
+            There is no such point, or the network has no hidden layer.
         """
-        if _checked(point) == "gap":
+        if self._checked(point) == "gap":
             return gap
         before = self.part_b.before_relu(gap)
         return torch.relu(before) if point == "dense" else before
@@ -244,17 +267,22 @@ class Network(nn.Module):
         """Return the features at a point of normalized images (N, 3, H, W)."""
         return self.features_from_gap(self.forward_a(x), point)
 
+    def _checked(self, point: str) -> str:
+        if point not in POINTS:
+            raise InputError(
+                f"there is no feature point {point!r}", f"use one of {', '.join(POINTS)}"
+            )
+        if point not in self.points:
+            raise InputError(
+                f"a network without hidden layers has no feature point {point!r}", "use gap"
+            )
+        return point
+
 
 def _gap_size(part_a: nn.Module) -> int:
     # num_features is before, head_hidden_size after a head such as MobileNetV3's conv_head
     size: Any = getattr(part_a, "head_hidden_size", None) or part_a.num_features
     return int(size)
-
-
-def _checked(point: str) -> str:
-    if point not in POINTS:
-        raise InputError(f"there is no feature point {point!r}", f"use one of {', '.join(POINTS)}")
-    return point
 
 
 def state_to_save(network: Network) -> dict[str, Tensor]:

@@ -250,7 +250,7 @@ def write_network_files(draft: Draft, network: Network, trained: dict[str, Any])
         SPECIFICATION,
         {
             "network": spec,
-            "feature_points": {p: network.feature_size(p) for p in ("gap", "dense", "dense-pre")},
+            "feature_points": {p: network.feature_size(p) for p in network.points},
             "stages": list(network.stages),
             "cam_layer": network.cam_layer,
             "trained": trained,
