@@ -155,3 +155,24 @@ def test_exact_step_is_a_minimum(n, seed):
     assert t > 0
     for other in (0, t * 0.9, t * 1.1, t - 1e-4, t + 1e-4, 10 * t):
         assert value(t) <= value(other) + 1e-12 * (1 + abs(value(other)))
+
+
+def test_a_start_changes_the_way_but_not_the_end():
+    features, labels = table(300, 120, 4, distance=0.3)
+    whole = LinearSVC().fit(features, labels)
+    part = np.arange(300) % 5 > 0
+    cold = LinearSVC().fit(features[part], labels[part])
+    warm = LinearSVC().fit(features[part], labels[part], start=whole)
+    assert warm.n_iter_ < cold.n_iter_
+    np.testing.assert_allclose(warm.coef_, cold.coef_, rtol=1e-9, atol=1e-12)
+    assert LinearSVC().fit(features, labels, start=whole).n_iter_ == 1
+
+
+def test_a_start_of_another_problem_is_left_alone():
+    features, labels = table(60, 20, 3)
+    other = LinearSVC().fit(features[:, :5], labels)
+    fewer = LinearSVC().fit(features[labels < 2], labels[labels < 2])
+    cold = LinearSVC().fit(features, labels)
+    for start in (other, fewer):
+        machine = LinearSVC().fit(features, labels, start=start)
+        np.testing.assert_array_equal(machine.coef_, cold.coef_)

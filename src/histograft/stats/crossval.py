@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ def predict_repeat(
     label_index: NDArray[np.integer[Any]],
     folds: NDArray[np.integer[Any]],
     make_estimator: MakeEstimator,
+    fit_options: Mapping[str, Any] | None = None,
 ) -> Prediction:
     """Predict each unit by a machine that was fitted without its fold.
 
@@ -33,6 +34,8 @@ def predict_repeat(
     make_estimator : callable
         Returns a new classifier with ``fit`` and ``decision_function`` or ``predict_proba``,
         such as ``lambda: make_probe("svc")``.
+    fit_options : mapping, optional
+        Further arguments of each ``fit``, such as the start of `LinearSVC.fit`.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def predict_repeat(
         test = folds == fold
         train = ~test & (folds >= 0)
         predicted[test], score[test] = _fit_predict(
-            features[train], label_index[train], features[test], make_estimator
+            features[train], label_index[train], features[test], make_estimator, fit_options or {}
         )
     return predicted, score
 
@@ -106,7 +109,7 @@ def predict_external(
             f"{train_features.shape[1]} features to train on, {test_features.shape[1]} to test on",
             "embed both sets with the same network",
         )
-    return _fit_predict(train_features, train_labels, test_features, make_estimator)
+    return _fit_predict(train_features, train_labels, test_features, make_estimator, {})
 
 
 def require_finite(features: NDArray[np.floating[Any]], what: str) -> None:
@@ -127,8 +130,9 @@ def _fit_predict(
     labels: NDArray[np.integer[Any]],
     test: NDArray[np.floating[Any]],
     make_estimator: MakeEstimator,
+    fit_options: Mapping[str, Any],
 ) -> Prediction:
-    machine = make_estimator().fit(train.astype(np.float64), labels)
+    machine = make_estimator().fit(train.astype(np.float64), labels, **fit_options)
     values = _class_scores(machine, test.astype(np.float64))
     best = values.argmax(axis=1)
     predicted = np.asarray(machine.classes_)[best].astype(np.int16)

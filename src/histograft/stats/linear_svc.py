@@ -72,7 +72,7 @@ class LinearSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.C = C
         self.max_iter = max_iter
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, start: LinearSVC | None = None) -> Self:
         """Learn the weights.
 
         Parameters
@@ -81,6 +81,11 @@ class LinearSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Features, finite.
         y : array-like, shape (N,)
             Class of each unit.
+        start : LinearSVC, optional
+            A machine fitted to much the same units, such as to all units where X holds those of a
+            fold. Newton's steps begin at its weights, which saves the dear first ones; they end at
+            the same minimum, because there is only one. Without effect where its classes or its
+            number of features are others.
 
         Returns
         -------
@@ -112,11 +117,23 @@ class LinearSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         columns = [1] if len(self.classes_) == 2 else range(len(self.classes_))
         signs = np.where(index[:, None] == np.array(columns), 1.0, -1.0)
         weights, self.n_iter_ = minimize_squared_hinge(
-            features, signs, penalty=float(self.C), max_iter=self.max_iter
+            features,
+            signs,
+            penalty=float(self.C),
+            max_iter=self.max_iter,
+            start=self._weights_of(start, features.shape[1]),
         )
         self.coef_, self.intercept_ = weights[:-1].T.copy(), weights[-1].copy()
         self.n_features_in_ = features.shape[1]
         return self
+
+    def _weights_of(self, start: LinearSVC | None, n_features: int) -> Float | None:
+        """Return the weights (P + 1, K) of another machine, if it solved this kind of problem."""
+        if start is None or start.n_features_in_ != n_features:
+            return None
+        if not np.array_equal(start.classes_, self.classes_):
+            return None
+        return np.vstack([start.coef_.T, start.intercept_])
 
     def decision_function(self, X: ArrayLike) -> Float:
         """Return distances from the class borders.
@@ -144,7 +161,12 @@ class LinearSVC(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def minimize_squared_hinge(
-    features: Float, signs: Float, *, penalty: float, max_iter: int = 200
+    features: Float,
+    signs: Float,
+    *,
+    penalty: float,
+    max_iter: int = 200,
+    start: Float | None = None,
 ) -> tuple[Float, int]:
     """Minimize the objective above for several sign vectors over the same features.
 
@@ -158,6 +180,8 @@ def minimize_squared_hinge(
         C, above 0.
     max_iter : int
         Most Newton steps.
+    start : ndarray of float64, shape (P + 1, K), optional
+        Weights of the first step; by default zero.
 
     Returns
     -------
@@ -173,8 +197,8 @@ def minimize_squared_hinge(
     """
     steps = RidgeSteps(features, penalty)
     n_problems = signs.shape[1]
-    weights = np.zeros((features.shape[1] + 1, n_problems))
-    scores = np.zeros(signs.shape)
+    weights = np.zeros((features.shape[1] + 1, n_problems)) if start is None else start.copy()
+    scores = np.zeros(signs.shape) if start is None else steps.scores(weights)
     fewest, patience = np.full(n_problems, len(signs) + 1), np.full(n_problems, _PATIENCE)
     open_ = np.arange(n_problems)
     for n_steps in range(1, max_iter + 1):
