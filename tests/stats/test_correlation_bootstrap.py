@@ -8,6 +8,7 @@ from scipy import stats
 
 from histograft.core.errors import InputError
 from histograft.stats import correlation_bootstrap as module
+from histograft.stats import correlation_draws
 from histograft.stats.bootstrap import draw_groups
 from histograft.stats.correlation_bootstrap import correlation_bootstrap
 
@@ -41,7 +42,8 @@ def plain_loop(x, y, groups, method, weights):
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("method", SCIPY)
 def test_equals_a_plain_loop(monkeypatch, method, ties):
-    monkeypatch.setattr(module, "_DRAWS_AT_ONCE", 70)
+    for place in (module, correlation_draws):
+        monkeypatch.setattr(place, "DRAWS_AT_ONCE", 70)
     monkeypatch.setattr(module, "_TARGETS_AT_ONCE", 2)
     x, y, groups = cohort(1, ties=ties)
     found = correlation_bootstrap(

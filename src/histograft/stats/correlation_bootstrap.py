@@ -4,6 +4,9 @@ The same draws serve all targets and models, so differences between models are p
 over targets keep the dependence of the targets. Predictions are held fixed; for those of
 cross-validation that makes intervals too short, so they are widened about the estimate:
 `histograft.stats.cross_validated` says why.
+
+Where values have heavy tails these intervals are too short and lie beside the estimate: patients
+that are drawn twice agree with themselves. `histograft.stats.correlation_jackknife` is better.
 """
 
 from __future__ import annotations
@@ -16,21 +19,16 @@ from numpy.typing import ArrayLike, NDArray
 from histograft.core.errors import InputError
 from histograft.stats.bootstrap import FEW_GROUPS, draw_groups
 from histograft.stats.correlation import (
-    Bool,
     Float,
     Method,
     correlate,
     known_pairs,
-    standard_scores,
 )
+from histograft.stats.correlation_draws import DRAWS_AT_ONCE, pearson_draws, spearman_draws
 from histograft.stats.cross_validated import width
 
 _TAILS = (0.025, 0.975)
 _TARGETS_AT_ONCE = 64
-_DRAWS_AT_ONCE = 2048
-# A draw whose spread is below 1e-5 of the sample's is taken for constant: what remains of it
-# after subtracting sums has no digits left.
-_LEAST_VARIANCE = 1e-10
 
 
 @dataclass(frozen=True)
@@ -170,7 +168,7 @@ def correlation_bootstrap(
     result = _Collected(len(x), y.shape[1], n_draws)
     for start in range(0, y.shape[1], _TARGETS_AT_ONCE):
         part = slice(start, start + _TARGETS_AT_ONCE)
-        draw = _pearson_draws if method == "pearson" else _spearman_draws
+        draw = pearson_draws if method == "pearson" else spearman_draws
         result.add(part, draw(x[:, :, part], y[:, part], known[:, part], group, weights))
     r = correlate(x, y, method=method).r
     return result.finish(method, r, n_groups, width(cross_validated=cross_validated))
@@ -230,70 +228,10 @@ def _check(x: Float, groups: ArrayLike, n_draws: int) -> None:
 def _draw_in_blocks(n_groups: int, n_draws: int, rng: np.random.Generator) -> NDArray[np.int16]:
     # Two bytes a weight: 10,000 draws of 5,000 patients are 100 MB.
     weights = np.empty((n_draws, n_groups), dtype=np.int16)
-    for start in range(0, n_draws, _DRAWS_AT_ONCE):
-        stop = min(start + _DRAWS_AT_ONCE, n_draws)
+    for start in range(0, n_draws, DRAWS_AT_ONCE):
+        stop = min(start + DRAWS_AT_ONCE, n_draws)
         weights[start:stop] = draw_groups(n_groups, stop - start, rng)
     return weights
-
-
-def _pearson_draws(
-    x: Float, y: Float, known: Bool, group: NDArray[np.intp], weights: NDArray[np.int16]
-) -> Float:
-    zy, _ = standard_scores(y, known)
-    zx = [standard_scores(layer, known)[0] for layer in x]
-    columns = [zy, zy**2]
-    for z in zx:
-        columns += [z, z**2, z * zy]
-    sums = _by_group(np.concatenate(columns, axis=1), group)
-    # Targets with the same unknown units share their counts.
-    patterns, pattern = np.unique(known, axis=1, return_inverse=True)
-    counts = _by_group(patterns.astype(np.float64), group)
-    draws = np.empty((len(x), len(weights), y.shape[1]))
-    for start in range(0, len(weights), _DRAWS_AT_ONCE):
-        stop = min(start + _DRAWS_AT_ONCE, len(weights))
-        w = weights[start:stop].astype(np.float64)
-        n = (w @ counts)[:, pattern.ravel()]
-        moments = np.moveaxis((w @ sums).reshape(len(w), len(columns), -1), 1, 0)
-        draws[:, start:stop] = _correlations(moments, n)
-    return draws
-
-
-def _correlations(moments: Float, n: Float) -> Float:
-    """Correlations of weighted sums: y, y², and of each model x, x², xy."""
-    sy, syy = moments[:2]
-    vy = n * syy - sy**2
-    least = _LEAST_VARIANCE * n**2
-    r = np.empty(((len(moments) - 2) // 3, *n.shape))
-    for model, (sx, sxx, sxy) in enumerate(moments[2:].reshape(len(r), 3, *n.shape)):
-        vx = n * sxx - sx**2
-        flat = (vx <= least) | (vy <= least)
-        product = np.where(flat, 1.0, vx * vy)
-        r[model] = np.where(flat, np.nan, (n * sxy - sx * sy) / np.sqrt(product))
-    return np.clip(r, -1.0, 1.0)
-
-
-def _spearman_draws(
-    x: Float, y: Float, known: Bool, group: NDArray[np.intp], weights: NDArray[np.int16]
-) -> Float:
-    from histograft.stats.weighted_ranks import pack_draws, spearman_of_draws
-
-    draws = np.empty((len(x), len(weights), y.shape[1]))
-    for start in range(0, len(weights), _DRAWS_AT_ONCE):
-        stop = min(start + _DRAWS_AT_ONCE, len(weights))
-        packed = pack_draws(weights[start:stop][:, group])
-        for target in range(y.shape[1]):
-            units = np.flatnonzero(known[:, target])
-            found = spearman_of_draws(x[:, units, target], y[units, target], units, packed)
-            draws[:, start:stop, target] = found[:, : stop - start]
-    return draws
-
-
-def _by_group(columns: Float, group: NDArray[np.intp]) -> Float:
-    """Sum rows of each group, shape (groups, columns)."""
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    sums: Float = np.add.reduceat(columns[order], starts, axis=0)
-    return sums
 
 
 def _ends(draws: Float) -> Float:
