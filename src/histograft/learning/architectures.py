@@ -1,21 +1,27 @@
 """Part A of a network: a timm model without its classifier, and nothing else.
 
-Every part of histograft that needs a timm model asks here, so the two keyword arguments that
-timm's Xception lacks (``tf_same`` and ``bn_eps``) are handled in this one place.
+Every part of histograft that needs a timm model asks here, so the keyword arguments that timm
+lacks (``tf_same``, ``bn_eps`` and ``norm_groups``) are handled in this one place, and the one
+architecture of our own (``dipalma_resnet10``) is known to timm.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import timm
+from timm.layers import GroupNorm
 from timm.layers.conv2d_same import Conv2dSame
 from timm.layers.pool2d_same import MaxPool2dSame
 from torch import nn
 
 from histograft.core.errors import InputError
+from histograft.learning import dipalma_resnet
+
+OWN_KWARGS = ("tf_same", "bn_eps", "norm_groups")  # arguments that timm does not know
 
 
 def create_part_a(architecture: str, kwargs: Mapping[str, Any] | None = None) -> nn.Module:
@@ -28,7 +34,9 @@ def create_part_a(architecture: str, kwargs: Mapping[str, Any] | None = None) ->
     kwargs : mapping, optional
         Keyword arguments for `timm.create_model`. Two more work for every architecture:
         ``tf_same`` (bool) pads like TensorFlow, see `tf_same`; ``bn_eps`` (float) sets ε of each
-        BatchNorm layer, also where timm's own constructor does not know it.
+        BatchNorm layer, also where timm's own constructor does not know it. ``norm_groups`` (int)
+        puts GroupNorm with so many groups in place of BatchNorm, for architectures whose
+        constructor takes a normalization layer, such as timm's ResNets.
 
     Returns
     -------
@@ -50,6 +58,8 @@ def create_part_a(architecture: str, kwargs: Mapping[str, Any] | None = None) ->
     plain = dict(kwargs or {})
     same = plain.pop("tf_same", False)
     bn_eps = plain.pop("bn_eps", None)
+    if "norm_groups" in plain and architecture != dipalma_resnet.dipalma_resnet10.__name__:
+        plain["norm_layer"] = partial(GroupNorm, num_groups=plain.pop("norm_groups"))
     if "num_classes" in plain or "pretrained" in plain:
         raise InputError(
             f"the keyword arguments {plain} of {architecture!r} set num_classes or pretrained",
@@ -65,7 +75,8 @@ def create_part_a(architecture: str, kwargs: Mapping[str, Any] | None = None) ->
         model = timm.create_model(architecture, pretrained=False, num_classes=0, **plain)
     except (TypeError, ValueError, KeyError, AssertionError, AttributeError) as error:
         raise InputError(
-            f"timm cannot build {architecture!r} with the keyword arguments {plain}: {error}",
+            f"timm cannot build {architecture!r} with the keyword arguments {dict(kwargs or {})}: "
+            f"{error}",
             "give keyword arguments that timm.create_model accepts for this architecture",
         ) from error
     if bn_eps is not None:

@@ -16,7 +16,7 @@ from timm.models._hub import load_model_config_from_hf
 from torch import Tensor
 
 from histograft.core.errors import InputError
-from histograft.learning.architectures import create_part_a
+from histograft.learning.architectures import OWN_KWARGS, create_part_a
 from histograft.learning.opened import OpenedWeights, fitted_state
 
 
@@ -39,7 +39,7 @@ def imagenet_weights(architecture: str, kwargs: Mapping[str, Any] | None = None)
     """
     name, hub_kwargs = resolved_name(architecture)
     used_kwargs = {**hub_kwargs, **(kwargs or {})}
-    plain = {k: v for k, v in used_kwargs.items() if k not in ("tf_same", "bn_eps")}
+    plain = {k: v for k, v in used_kwargs.items() if k not in OWN_KWARGS}
     with _downloading(architecture):
         source = timm.create_model(architecture, pretrained=True, **plain)
     model = create_part_a(name, used_kwargs)
