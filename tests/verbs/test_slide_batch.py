@@ -13,8 +13,11 @@ import tifffile
 from PIL import Image
 
 from histograft.core.artefact import open_artefact
+from histograft.core.errors import InputError
 from histograft.imaging import slide_openslide
+from histograft.verbs import slide_blocks, tile_stream
 from histograft.verbs.extractors import NetworkExtractor
+from histograft.verbs.tile_stream import TileStream
 
 TISSUE = small_slides.tissue(400, 320)
 
@@ -152,6 +155,33 @@ def test_a_fault_deep_in_a_decoder_is_one_slides(tmp_path, listed, slide, tools,
     assert (
         "a.tif cannot be decoded (ZeroDivisionError: division by zero)" in found["reason"].iloc[0]
     )
+
+
+def test_a_slide_that_fails_midway_leaves_no_folder(tmp_path, listed, slide, tools, monkeypatch):
+    """Until the list goes on without it, its work stays: the slide may be within reach again."""
+    slide("a", small_slides.tissue(512, 512))
+    slide("b")
+    monkeypatch.setattr(slide_blocks, "BLOCK", 16)
+    read, calls = TileStream._read, []
+
+    def fails(stream, stain, coords):
+        calls.append(stream._path.name)
+        if stream._path.name == "a.tif" and calls.count("a.tif") > 2:
+            raise InputError("a.tif is out of reach")
+        return read(stream, stain, coords)
+
+    monkeypatch.setattr(tile_stream, "tiles_at_once", lambda tile_px: 16)
+    out, table = tmp_path / "out", listed(a="a.tif", b="b.tif")
+    with monkeypatch.context() as patch:
+        patch.setattr(TileStream, "_read", fails)
+        assert tools.run(*words(table, out)).code == 1
+        assert list((out / "slides/a/.work").glob("*.npz"))
+        tools.ok(*words(table, out, "--keep-going"))
+    assert {p.name for p in (out / "slides").iterdir()} == {"b"}
+    assert index(out)["status"].tolist() == ["failed", "done"]
+    assert tools.run("verify", out).code == 0
+    tools.ok(*words(table, out))
+    assert index(out)["status"].tolist() == ["done", "done"]
 
 
 def test_a_full_disk_ends_the_batch(tmp_path, listed, slide, tools, monkeypatch):

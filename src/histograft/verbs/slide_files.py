@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from histograft.core.errors import ArtefactError
+from histograft.verbs.feature_formats.hdf5 import ROWS_PER_CHUNK, write_rows
+from histograft.verbs.feature_formats.tiles import TileScale
 
 if TYPE_CHECKING:
+    import h5py
     import numpy as np
     from numpy.typing import NDArray
 
     from histograft.core.units import TileSpec
-
-ROWS_PER_CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,31 @@ class SlideFacts:
     further: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class FileHead:
+    """What a feature file of any origin states of its slide.
+
+    Attributes
+    ----------
+    slide_id, encoder : str
+        Names of the slide and of the model.
+    scale : TileScale
+        Size and scale of the tiles; what is not known is written as TRIDENT's text ``None``.
+    further : dict
+        What else is stated, plain values; names get the prefix ``histo_``.
+    """
+
+    slide_id: str
+    encoder: str
+    scale: TileScale
+    further: dict[str, Any]
+
+
 def write_slide_features(
     path: Path, encoder: str, blocks: Iterable[NDArray[np.float32]], size: int, table: TileTable,
     facts: SlideFacts,
 ) -> None:  # fmt: skip
-    """Write the features of one slide, block by block.
+    """Write the features of one slide that was tiled here, block by block.
 
     Parameters
     ----------
@@ -87,6 +108,51 @@ def write_slide_features(
         The tiles.
     facts : SlideFacts
         The slide.
+    """
+    spec = facts.spec
+    scale = TileScale(
+        tile_px=spec.tile_px,
+        side0=spec.side0,
+        overlap_px=round(spec.overlap_px),
+        mpp0=spec.mpp0,
+        mpp_source=facts.mpp_source,
+        target_mpp=spec.target_mpp,
+        width0=facts.width0,
+        height0=facts.height0,
+    )
+    plain = {
+        name: value if isinstance(value, (str, int, float)) else json.dumps(value)
+        for name, value in facts.further.items()
+    }
+    write_rows_of_slide(path, FileHead(facts.slide_id, encoder, scale, plain), blocks, size, table)
+
+
+def write_rows_of_slide(
+    path: Path,
+    head: FileHead,
+    blocks: Iterable[NDArray[np.float32]],
+    size: int,
+    table: TileTable,
+) -> None:
+    """Write a feature file in TRIDENT's schema, with our attributes and datasets beside it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Where to write.
+    head : FileHead
+        What it states.
+    blocks : iterable of float32 arrays, shape (n, D)
+        Features in the order of ``table.coords``; only one block is in memory at a time.
+    size : int
+        Number of features D.
+    table : TileTable
+        The tiles.
+
+    Raises
+    ------
+    ArtefactError
+        Features and places differ in number.
     """
     import h5py
     import numpy as np
@@ -109,42 +175,68 @@ def write_slide_features(
                 f"{path.name}: features of {row} tiles for {n_tiles} places",
                 "delete the folder of the slide and run again",
             )
-        features.attrs.update(_of_features(encoder, facts))
-        coords = file.create_dataset(
-            "coords", data=table.coords, chunks=(ROWS_PER_CHUNK, 2), maxshape=(None, 2)
-        )
-        coords.attrs.update(_of_coords(facts))
+        features.attrs.update(_of_features(head))
+        write_places(file, head, table.coords)
         file.create_dataset("status", data=table.status)
         file.create_dataset("left_out", data=table.left_out)
         file.create_dataset("left_out_status", data=table.left_out_status)
 
 
-def _of_features(encoder: str, facts: SlideFacts) -> dict[str, Any]:
-    """Attributes of the dataset ``features``."""
-    ours = {
-        "mpp_level0": facts.spec.mpp0,
-        "mpp_target": facts.spec.target_mpp,
-        "mpp_effective": facts.spec.effective_mpp,
-        "mpp_source": facts.mpp_source,
-    } | facts.further
-    plain = {
-        f"histo_{name}": value if isinstance(value, (str, int, float)) else json.dumps(value)
-        for name, value in ours.items()
-    }
-    return {"name": facts.slide_id, "savetodir": "", "encoder": encoder} | plain
+def write_places(file: h5py.File, head: FileHead, places: NDArray[np.int64]) -> h5py.Dataset:
+    """Write the dataset ``coords`` with the attributes by which TRIDENT would cut the tiles again.
 
-
-def _of_coords(facts: SlideFacts) -> dict[str, Any]:
-    """Attributes of the dataset ``coords``, by which TRIDENT would cut the tiles again."""
-    spec = facts.spec
-    return {
-        "name": facts.slide_id,
+    Parameters
+    ----------
+    file : h5py.File
+        The open file.
+    head : FileHead
+        What it states.
+    places : array of int64, shape (N, 2)
+        Upper left corners in level-0 pixels.
+    """
+    coords = write_rows(file, "coords", places)
+    scale = head.scale
+    level0, target = magnifications(scale)
+    stated = {
+        "name": head.slide_id,
         "savetodir": "",
-        "patch_size": spec.tile_px,
-        "patch_size_level0": spec.side0,
-        "level0_magnification": 10 / spec.mpp0,
-        "target_magnification": 10 / spec.target_mpp,
-        "overlap": round(spec.overlap_px),
-        "level0_width": facts.width0,
-        "level0_height": facts.height0,
+        "patch_size": scale.tile_px,
+        "patch_size_level0": scale.side0,
+        "level0_magnification": level0,
+        "target_magnification": target,
+        "overlap": scale.overlap_px,
+        "level0_width": scale.width0,
+        "level0_height": scale.height0,
     }
+    coords.attrs.update({name: _stated(value) for name, value in stated.items()})
+    return coords
+
+
+def magnifications(scale: TileScale) -> tuple[float | None, float | None]:
+    """Labels of level 0 and of the tiles: those stated, else 10 / (µm/px), else None.
+
+    Examples
+    --------
+    >>> magnifications(TileScale(mpp0=0.25, target_mpp=0.5))
+    (40.0, 20.0)
+    """
+    tile_mpp = scale.target_mpp or scale.effective_mpp
+    level0 = scale.level0_magnification or (10 / scale.mpp0 if scale.mpp0 else None)
+    return level0, scale.target_magnification or (10 / tile_mpp if tile_mpp else None)
+
+
+def _of_features(head: FileHead) -> dict[str, Any]:
+    """Attributes of the dataset ``features``."""
+    scale = head.scale
+    ours = {
+        "mpp_level0": scale.mpp0,
+        "mpp_target": scale.target_mpp,
+        "mpp_effective": scale.effective_mpp,
+        "mpp_source": scale.mpp_source,
+    } | head.further
+    named = {f"histo_{name}": _stated(value) for name, value in ours.items()}
+    return {"name": head.slide_id, "savetodir": "", "encoder": head.encoder} | named
+
+
+def _stated(value: Any) -> Any:
+    return "None" if value is None else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,19 @@ from time import sleep
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from histograft.core.artefact import Artefact, Draft, Identity, Input, make_once
-from histograft.core.claims import in_use
+from histograft.core.artefact import (
+    Artefact,
+    Draft,
+    Identity,
+    Input,
+    claim,
+    is_artefact,
+    make_once,
+    open_artefact,
+)
+from histograft.core.claims import has_failed, in_use
 from histograft.core.errors import ArtefactError, InputError, InUseError
-from histograft.core.layout import MANIFEST, UNFINISHED
+from histograft.core.layout import MANIFEST, UNFINISHED, list_files
 from histograft.core.reporter import Reporter
 from histograft.core.tables import SLIDE_INDEX
 
@@ -105,6 +115,42 @@ def write_list(
     }
     inputs = (*(slide.as_input("slide") for slide in slides), network)
     identity = Identity("features", "embed", INDEX_VERSION, settings, inputs)
+    _forget_failed(slides[0].path.parent)
+    return publish_list(outcomes, slides, identity, out, reporter)
+
+
+def publish_list(
+    outcomes: Sequence[Outcome],
+    slides: Sequence[Artefact],
+    identity: Identity,
+    out: Path,
+    reporter: Reporter,
+) -> Artefact:
+    """Write the list of slides, whoever made them; an older one of fewer slides is replaced.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+        Of all slides.
+    slides : sequence of Artefact
+        Features of those that did not fail, at least one.
+    identity : Identity
+        What decides what is in the list.
+    out : pathlib.Path
+        Folder of all.
+    reporter : Reporter
+        Whom to tell.
+
+    Returns
+    -------
+    Artefact
+        The list, at ``OUT/index``.
+
+    Raises
+    ------
+    ArtefactError
+        The folder holds something else, or cannot be written.
+    """
 
     def work(draft: Draft) -> Artefact:
         with draft.writing(INDEX) as path:
@@ -121,7 +167,68 @@ def write_list(
     raise in_use(folder)
 
 
-def _index_table(outcomes: list[Outcome]) -> pd.DataFrame:
+def open_list(path: Path) -> Artefact:
+    """Open the list of slides, given the folder of `embed` or the list itself.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    if is_artefact(path / INDEX_FOLDER):
+        return open_artefact(path / INDEX_FOLDER, "features")
+    if is_artefact(path):
+        listed = open_artefact(path, "features")
+        if listed.facts.get("unit") == "tile" and INDEX in listed.files:
+            return listed
+        raise InputError(
+            f"{path} holds features of a {listed.facts.get('unit', 'patch')}, not of slides",
+            "give the folder that `histograft embed SLIDES.csv` wrote",
+        )
+    raise InputError(
+        f"{path} holds no list of slides ({INDEX_FOLDER}/{INDEX})",
+        "give the folder of a finished `histograft embed SLIDES.csv`",
+    )
+
+
+def open_listed(listed: Artefact, slide_id: str) -> Artefact:
+    """Open the features of a slide of the list.
+
+    Raises
+    ------
+    ArtefactError
+        They are not there, or others than the list was written for.
+    """
+    from histograft.verbs.slide_embedding import slide_folder
+
+    artefact = open_artefact(slide_folder(listed.path.parent, slide_id), "features")
+    ids = {i["name"]: i["id"] for i in listed.manifest["inputs"] if i["role"] == "slide"}
+    if ids.get(slide_id, artefact.id) != artefact.id:
+        raise ArtefactError(
+            f"{artefact.path} is not what the list of slides was written for",
+            "run `histograft embed` again, which writes the list anew",
+        )
+    return artefact
+
+
+def _forget_failed(folder: Path) -> None:
+    """Remove what is left of slides that failed midway: the list says that they have no folder.
+
+    Until the list is written it stays, for the slide may only have been out of reach.
+    """
+    for left in sorted(folder.glob(f"*/{UNFINISHED}")):
+        # Another process is at it or was first, or the note is of another program.
+        with suppress(ArtefactError, OSError, ValueError, LookupError, TypeError):
+            note = json.loads(left.read_text(encoding="utf-8"))
+            strange = set(list_files(left.parent)) - set(note.get("failed", ()))
+            if has_failed(left.parent) and not strange:
+                draft = claim(left.parent, Identity.from_json(note))
+                if isinstance(draft, Draft):
+                    with draft:
+                        shutil.rmtree(left.parent)
+
+
+def _index_table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
@@ -129,7 +236,7 @@ def _index_table(outcomes: list[Outcome]) -> pd.DataFrame:
             "slide_id": o.slide_id,
             "patient_id": o.patient_id,
             "status": o.status,
-            "reason": o.reason,
+            "reason": o.reason or None,
             "n_tiles": o.facts.get("n_tiles", 0),
             "n_unreadable": o.facts.get("n_unreadable", 0),
             "tissue_mm2": o.facts.get("tissue_mm2"),
@@ -142,7 +249,7 @@ def _index_table(outcomes: list[Outcome]) -> pd.DataFrame:
     return SLIDE_INDEX.check(pd.DataFrame(rows, dtype=object), INDEX)
 
 
-def _facts(outcomes: list[Outcome], slides: list[Artefact]) -> dict[str, Any]:
+def _facts(outcomes: Sequence[Outcome], slides: Sequence[Artefact]) -> dict[str, Any]:
     used = [o for o in outcomes if o.facts]
     return {
         "unit": "tile",

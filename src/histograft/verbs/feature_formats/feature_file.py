@@ -17,7 +17,6 @@ from histograft.verbs.feature_formats.hdf5 import (
     read_scale,
     reading,
     write_extras,
-    write_rows,
 )
 from histograft.verbs.feature_formats.tiles import (
     UNKNOWN,
@@ -25,6 +24,12 @@ from histograft.verbs.feature_formats.tiles import (
     SlideTiles,
     TileScale,
     make_tiles,
+)
+from histograft.verbs.slide_files import (
+    FileHead,
+    TileTable,
+    write_places,
+    write_rows_of_slide,
 )
 
 if TYPE_CHECKING:
@@ -82,19 +87,15 @@ def read_feature_file(
 
 def write_feature_file(path: Path, tiles: SlideTiles) -> None:
     """Write a feature file in TRIDENT's schema, with our attributes and datasets beside it."""
-    import h5py
-
-    scale = tiles.scale
-    with h5py.File(path, "w") as file:
-        features = write_rows(file, "features", tiles.features)
-        features.attrs.update(
-            {"name": tiles.slide_id, "savetodir": "", "encoder": str(tiles.model)}
-        )
-        write_extras(file, features, tiles, with_scale=False)
-        values = (scale.mpp0, scale.mpp_source, scale.target_mpp, scale.effective_mpp)
-        for name, value in zip(_SCALES, values, strict=True):
-            features.attrs[f"histo_{name}"] = "None" if value is None else value
-        _write_coords(file, tiles)
+    extras = tiles.extras
+    table = TileTable(
+        tiles.coords,
+        extras.status,  # type: ignore[arg-type]  # set, where tiles were made by `make_tiles`
+        extras.left_out,  # type: ignore[arg-type]
+        extras.left_out_status,  # type: ignore[arg-type]
+    )
+    n_features = tiles.features.shape[1]
+    write_rows_of_slide(path, _head(tiles), [tiles.features], n_features, table)
 
 
 def write_coordinates_file(path: Path, tiles: SlideTiles) -> None:
@@ -102,21 +103,12 @@ def write_coordinates_file(path: Path, tiles: SlideTiles) -> None:
     import h5py
 
     with h5py.File(path, "w") as file:
-        coords = _write_coords(file, tiles)
+        coords = write_places(file, _head(tiles), tiles.coords)
         write_extras(file, coords, tiles, with_scale=True)
 
 
-def magnifications(scale: TileScale) -> tuple[float | None, float | None]:
-    """Labels of level 0 and of the tiles: those stated, else 10 / (µm/px), else None.
-
-    Examples
-    --------
-    >>> magnifications(TileScale(mpp0=0.25, target_mpp=0.5))
-    (40.0, 20.0)
-    """
-    tile_mpp = scale.target_mpp or scale.effective_mpp
-    level0 = scale.level0_magnification or (10 / scale.mpp0 if scale.mpp0 else None)
-    return level0, scale.target_magnification or (10 / tile_mpp if tile_mpp else None)
+def _head(tiles: SlideTiles) -> FileHead:
+    return FileHead(tiles.slide_id, str(tiles.model), tiles.scale, tiles.extras.attributes)
 
 
 def _coords(file: h5py.File, path: Path, beside: Places | None) -> NDArray[Any]:
@@ -156,22 +148,3 @@ def _with_our_scale(scale: TileScale, extras: Extras, path: Path) -> tuple[TileS
     rest = {name: value for name, value in ours.items() if name not in _SCALES}
     whole = Extras(extras.status, extras.left_out, extras.left_out_status, rest)
     return TileScale(**known), whole
-
-
-def _write_coords(file: h5py.File, tiles: SlideTiles) -> h5py.Dataset:
-    scale = tiles.scale
-    level0, target = magnifications(scale)
-    stated = {
-        "patch_size": scale.tile_px,
-        "patch_size_level0": scale.side0,
-        "level0_magnification": level0,
-        "target_magnification": target,
-        "overlap": scale.overlap_px,
-        "name": tiles.slide_id,
-        "savetodir": "",
-        "level0_width": scale.width0,
-        "level0_height": scale.height0,
-    }
-    coords = write_rows(file, "coords", tiles.coords)
-    coords.attrs.update({k: "None" if v is None else v for k, v in stated.items()})
-    return coords

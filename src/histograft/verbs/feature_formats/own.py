@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from histograft.verbs.feature_formats.contract import Found, choose_model
 from histograft.verbs.feature_formats.feature_file import read_feature_file, write_feature_file
 from histograft.verbs.feature_formats.tiles import SlideTiles
 from histograft.verbs.slide_embedding import SLIDES_FOLDER, slide_folder
-from histograft.verbs.slide_list import INDEX, INDEX_FOLDER, Outcome
+from histograft.verbs.slide_list import INDEX, INDEX_FOLDER, Outcome, publish_list
 
 
 def recognize(source: Path) -> bool:
@@ -174,45 +173,7 @@ def make_index(
     reporter : Reporter
         Whom to tell.
     """
-    import pandas as pd
-
-    names = [column for column in SLIDE_INDEX.column_names() if column not in ("n_tiles",)]
     slides = [open_artefact(slide_folder(out, o.slide_id)) for o in outcomes if o.facts]
     inputs = tuple(slide.as_input("slide") for slide in slides)
     identity = Identity("features", "convert", version, settings, inputs)
-    rows = [
-        {name: o.facts.get(name) for name in names}
-        | {"slide_id": o.slide_id, "patient_id": o.patient_id, "status": o.status}
-        | {"reason": o.reason or None, "n_tiles": o.facts.get("n_tiles", 0)}
-        | {"n_unreadable": o.facts.get("n_unreadable", 0)}
-        for o in outcomes
-    ]
-    facts = {
-        "unit": "tile",
-        "models": slides[0].facts["models"],
-        "n_slides": len(slides),
-        "n_failed": sum(o.status == "failed" for o in outcomes),
-        "n_patients": len({o.patient_id for o in outcomes if o.facts and o.patient_id}),
-        "n_tiles": sum(o.facts["n_tiles"] for o in outcomes if o.facts),
-    }
-
-    def work(draft: Draft) -> Artefact:
-        table = SLIDE_INDEX.check(pd.DataFrame(rows, dtype=object), INDEX)
-        with draft.writing(INDEX) as path:
-            table.to_csv(path, index=False)
-        return draft.finish(facts)
-
-    folder = out / INDEX_FOLDER
-    _remove_older_list(folder, identity)
-    return make_once(folder, identity, work, reporter)
-
-
-def _remove_older_list(folder: Path, identity: Identity) -> None:
-    """Make room for a new list where slides were added: it holds nothing that is not elsewhere."""
-    if not is_artefact(folder):
-        return
-    found = open_artefact(folder)
-    if (found.kind, found.manifest["verb"]) != (identity.kind, identity.verb):
-        raise ArtefactError(f"{folder} holds another artefact", "choose another --out")
-    if found.id != identity.id:
-        shutil.rmtree(folder)
+    return publish_list(outcomes, slides, identity, out, reporter)

@@ -15,13 +15,13 @@ from histograft.core.errors import InputError
 from histograft.verbs.feature_formats.contract import Found, Written, choose_model
 from histograft.verbs.feature_formats.coordinates import places_beside
 from histograft.verbs.feature_formats.feature_file import (
-    magnifications,
     read_feature_file,
     write_coordinates_file,
     write_feature_file,
 )
 from histograft.verbs.feature_formats.tensors import read_tensor_with_places
 from histograft.verbs.feature_formats.tiles import UNKNOWN, SlideTiles, TileScale
+from histograft.verbs.slide_files import magnifications
 
 PREFIX = "features_"
 SLIDE_PREFIX = "slide_features_"
