@@ -27,13 +27,16 @@ from histograft.verbs.patch_embedding import embed_patches
 from histograft.verbs.slide_embedding import embed_slides
 from histograft.verbs.slide_plan import TileRules
 from histograft.verbs.slides import read_slides
+from histograft.verbs.stain_references import find_reference
 from histograft.verbs.tile_stream import reading_threads
+from histograft.verbs.unused_options import refuse_unused, tell_unused
 
 VERSION = 2
 # Settings that mean nothing for patches, which have been cut already.
 SLIDE_SETTINGS = (
     "target_mpp", "tile_px", "overlap", "least_tissue", "stain", "upsample",
 )  # fmt: skip
+FOR_SLIDES = "for slides (patches have been cut already)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +93,13 @@ class Embed:
     stain : str
         Slides: none, macenko-slide (one matrix a slide, from its tissue), or macenko-tile.
     stain_reference : Path
-        Slides: JSON of the stains that tiles are given; torchstain's constants by default.
+        Slides: what normalized tiles shall look like: an image or a slide, to whose tissue stains
+        are fitted, or the OUT/stain_reference.json of another run; torchstain's constants by
+        default.
     upsample : str
-        Slides: whether a slide with fewer pixels than the tiles may be enlarged.
+        Slides: whether a slide with fewer pixels than the tiles may be enlarged. A slide that is
+        too coarse has a row in the outcome table, so that here, unlike for patches, the default
+        is "error".
     batch_size : int
         Patches or tiles per forward pass.
     precision : str
@@ -140,6 +147,14 @@ class Embed:
             )
         if self.slides is not None and self.shortcuts:
             raise InputError("--shortcuts are for patches", "give --network or --weights")
+        if self.patches is not None:
+            of_slides = (*SLIDE_SETTINGS, "stain_reference", "workers", "keep_going")
+            refuse_unused(self, of_slides, PRESETS, FOR_SLIDES)
+        if self.stain_reference is not None and self.stain == "none":
+            raise InputError(
+                "--stain-reference is given, but no stain is normalized (--stain none)",
+                "give --stain macenko-slide or --stain macenko-tile as well",
+            )
         _tile_rules(self)
         require_at_least(self.workers or 0, 0, "workers")
         require_at_least(self.batch_size, 1, "batch_size")
@@ -152,6 +167,9 @@ class Embed:
                 "give --network DIR, or --arch NAME with --weights imagenet|random|FILE, "
                 "or --shortcuts",
             )
+        if self.weights is None:
+            of_weights = ("arch", "arch_kwargs", "mean", "std")
+            refuse_unused(self, of_weights, {}, "for --weights (a network artefact states its own)")
         if len(set(self.points)) < len(self.points):
             raise InputError(f"--points {self.points} names one twice")
         if self.weights is not None and {"dense", "dense-pre"} & set(self.points):
@@ -198,6 +216,7 @@ def embed(config: Embed, reporter: Reporter = SILENT) -> Artefact:
 
 def _of_patches(config: Embed, reporter: Reporter) -> Artefact:
     patches = open_artefact(Path(str(config.patches)), "patches")
+    tell_unused(config, SLIDE_SETTINGS, PRESETS, FOR_SLIDES, reporter)
     extractor: Extractor
     if config.shortcuts:
         extractor = ShortcutExtractor()
@@ -217,14 +236,20 @@ def _of_patches(config: Embed, reporter: Reporter) -> Artefact:
 
 
 def _of_slides(config: Embed, reporter: Reporter) -> Artefact:
-    from histograft.imaging.stain import TORCHSTAIN, StainReference
+    from histograft.imaging.stain import TORCHSTAIN
 
     entries = read_slides(Path(str(config.slides)))
     extractor = _network_extractor(config, reporter)
+    if extractor.mpp is None and config.network is not None:
+        reporter.warn(
+            f"it is not known at which µm/px the network {config.network} was tuned (pixels of its "
+            f"patches were kept), and now it sees {config.target_mpp:g} µm/px; features mean "
+            "little where the two differ: standardize its patches to one scale and tune it again"
+        )
     _tell_scales(extractor.mpp, config.target_mpp, reporter)
     reference = TORCHSTAIN
     if config.stain_reference is not None:
-        reference = StainReference.from_json(_read(config.stain_reference))
+        reference = find_reference(config.stain_reference, entries, _tile_rules(config))
     of_pass = {name: getattr(config, name) for name in ("precision", "random_size", "seed")}
     rules = SlideRules(
         _tile_rules(config),
@@ -245,14 +270,10 @@ def _tile_rules(config: Embed) -> TileRules:
     )
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error})", "correct its path") from error
-
-
 def _network_extractor(config: Embed, reporter: Reporter) -> NetworkExtractor:
+    from histograft.learning.regime import make_fabric
+
+    make_fabric(config.device, config.precision)  # refuses an absent device before any work
     if config.network is not None:
         artefact = open_artefact(config.network, "network")
         seen = tuned_on(artefact) if TUNED_ON in artefact.files else set()

@@ -16,6 +16,7 @@ from histograft.verbs.feature_sets import FeatureSet
 from histograft.verbs.molecular_prediction import predict_molecular
 from histograft.verbs.molecular_targets import MolecularTables, Transform
 from histograft.verbs.patient_features import is_patient_features, read_patient_features
+from histograft.verbs.unused_options import refuse_unused, tell_unused
 
 VERSION = 2
 OF_PATIENTS = ("leave_site_out", "n_genes", "transform", "lasso_rule", "constant_columns")
@@ -180,6 +181,8 @@ def predict(config: Predict, reporter: Reporter = SILENT) -> Artefact:
     ArtefactError
         The folder is taken, or cannot be written, or features are damaged.
     """
+    refuse_unused(config, *_other_kind(config))
+    tell_unused(config, *_other_kind(config), reporter)
     if config.mutations is not None or config.expression is not None:
         return _of_patients(config, reporter)
     return _of_patches(config, reporter)
@@ -225,6 +228,13 @@ def _of_patients(config: Predict, reporter: Reporter) -> Artefact:
         return predict_molecular(config, features, others, tables, draft, reporter)
 
     return make_once(config.out, identity, work, reporter)
+
+
+def _other_kind(config: Predict) -> tuple[tuple[str, ...], dict[str, dict[str, Any]], str]:
+    """Options that mean nothing for what is predicted, the presets, and what they are for."""
+    if config.mutations is None and config.expression is None:
+        return (*OF_PATIENTS, "genes"), PRESETS, "for --mutations or --expression"
+    return OF_PATCHES, PRESETS, "for patches"
 
 
 def _settings(config: Predict, *, without: tuple[str, ...]) -> dict[str, Any]:

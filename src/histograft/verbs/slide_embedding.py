@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from histograft.core.artefact import Artefact, is_artefact, open_artefact
 from histograft.core.claims import refusal
 from histograft.core.errors import ArtefactError, InputError, InUseError
+from histograft.core.files import write_bytes
 from histograft.core.layout import UNFINISHED
 from histograft.core.reporter import Reporter, Task
 from histograft.verbs.one_slide import OF_ONE_SLIDE, SlideRules, embed_slide, identity_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from histograft.verbs.extractors import NetworkExtractor
 
 SLIDES_FOLDER = "slides"
+STAIN_REFERENCE = "stain_reference.json"
 POLL_S = 1.0  # between looks at slides that other processes are at
 
 
@@ -72,6 +74,8 @@ def embed_slides(
     _refuse_other_settings(entries, rules, extractor, out)
     if not all(is_artefact(slide_folder(out, entry.slide_id)) for entry in entries):
         try_network(extractor, rules.tiles.tile_px)
+    if rules.stain != "none":
+        write_bytes(out / STAIN_REFERENCE, rules.reference.to_json().encode())
     outcomes = _try_all(entries, rules, extractor, out, reporter)
     _tell(outcomes, reporter)
     slides = [open_artefact(slide_folder(out, o.slide_id)) for o in outcomes if o.facts]
