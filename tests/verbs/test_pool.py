@@ -4,8 +4,10 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import small_slides
+from PIL import Image
 
-from histograft.core.artefact import make_once
+from histograft.core.artefact import make_once, open_artefact
 from histograft.core.identity import Identity, Input
 from histograft.core.reporter import SILENT
 from histograft.verbs.slide_embedding import slide_folder
@@ -178,3 +180,59 @@ def test_pooled_features_are_predicted_from(embedded, tools, tmp_path):
         "--expression", tmp_path / "values.csv", "--out", tmp_path / "no",
     )  # fmt: skip
     assert "pool them first" in " ".join(unpooled.err.split())
+
+
+# --- pixels of the nearest tiles ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory, tools):
+    """Three embedded slides at half their scale, with their table."""
+    folder = tmp_path_factory.mktemp("scanned")
+    rows = []
+    for number, name in enumerate(("a", "b", "c")):
+        pixels = small_slides.tissue(5 * 128, 4 * 128, seed=number)
+        small_slides.write_slide(folder / f"{name}.tif", pixels, 0.5)
+        rows.append({"slide_id": name, "file": f"{name}.tif", "patient_id": f"p-{name}"})
+    table = small_slides.write_slides_table(folder / "slides.csv", rows)
+    tools.ok(
+        "embed", table, "--out", folder / "out", "--arch", "resnet10t", "--weights", "random",
+        "--points", "gap", "random", "--target-mpp", 1, "--tile-px", 64, "--workers", 1,
+        "--device", "cpu",
+    )  # fmt: skip
+    return folder
+
+
+def test_the_pixels_of_the_nearest_tiles_are_those_of_the_slide(scanned, tools, tmp_path):
+    out = tmp_path / "pooled"
+    table = scanned / "slides.csv"
+    tools.ok("pool", scanned / "out", "--out", out, "--slides", table)
+    nearest = pd.read_csv(out / "nearest_tiles.csv")
+    assert len(nearest) == 6
+    for row in nearest.itertuples():
+        (expected,) = small_slides.read_one_by_one(
+            scanned / f"{row.slide_id}.tif", np.array([[row.x0, row.y0]]), 128, 2
+        )
+        with Image.open(out / f"tiles/{row.slide_id}_{row.x0}_{row.y0}.png") as image:
+            np.testing.assert_array_equal(np.asarray(image), expected)
+    assert open_artefact(out).facts["tile_um"] == 64
+    assert tools.run("verify", out).code == 0
+    again = tools.ok("pool", scanned / "out", "--out", out, "--slides", table)
+    assert "there already" in again.err
+
+
+def test_slides_that_are_gone_are_told_and_left_out(scanned, tools, tmp_path):
+    for name in ("slides.csv", "a.tif"):
+        (tmp_path / name).write_bytes((scanned / name).read_bytes())
+    small_slides.write_slide(tmp_path / "b.tif", small_slides.tissue(640, 512, seed=9), 0.5)
+    outcome = tools.ok(
+        "pool", scanned / "out", "--out", tmp_path / "out", "--slides", tmp_path / "slides.csv"
+    )
+    said = " ".join(outcome.err.split())
+    assert "nearest tiles of b: its file is another one than was embedded" in said
+    assert "nearest tiles of c: its file is not there any more" in said
+    facts = open_artefact(tmp_path / "out").facts
+    assert sum(facts["tiles_not_kept"].values()) == 2
+    assert {p.name[0] for p in (tmp_path / "out/tiles").iterdir()} == {"a"}
+    tools.ok("pool", scanned / "out", "--out", tmp_path / "without")
+    assert not (tmp_path / "without/tiles").exists()

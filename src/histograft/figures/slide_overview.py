@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +70,15 @@ class SlidePicture:
     status: Sequence[str]
 
 
+@dataclass(frozen=True)
+class TileLook:
+    """How tiles of one kind look: their color, what the legend says, and a hatch."""
+
+    color: str
+    label: str
+    hatch: str = ""
+
+
 @styled
 def slide_overview(slide: SlidePicture) -> Figure:
     """Draw a slide with the outline of its tissue, and beside it its tiles by status.
@@ -82,6 +92,41 @@ def slide_overview(slide: SlidePicture) -> Figure:
     -------
     matplotlib.figure.Figure
         Two panels at one scale, with a bar of its length; the legend counts the tiles.
+
+    Raises
+    ------
+    InputError
+        The overview is no color image, or statuses and tiles differ in number.
+    """
+    counts = Counter(slide.status)
+    looks = {
+        word: TileLook(
+            STATUS_COLORS.get(word) or class_look(number)[0],
+            f"{fit_name(word, 24, 1)} ({counts[word]:,})",
+        )
+        for number, word in enumerate(_in_order(slide.status))
+    }
+    tiles = f"{len(slide.coords):,} tiles of {slide.side0 * slide.mpp0:.3g} µm"
+    return draw_slide(slide, looks, tiles if len(slide.coords) else "no tiles")
+
+
+@styled
+def draw_slide(slide: SlidePicture, looks: Mapping[str, TileLook], title: str) -> Figure:
+    """Draw a slide with the outline of its tissue, and beside it its tiles.
+
+    Parameters
+    ----------
+    slide : SlidePicture
+        What to draw.
+    looks : mapping of str to TileLook
+        The look of each status that there is, in the order of the legend.
+    title : str
+        Of the panel with the tiles.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two panels.
 
     Raises
     ------
@@ -102,10 +147,9 @@ def slide_overview(slide: SlidePicture) -> Figure:
         axes.spines[:].set(visible=True, color="#c9ced4")
     _draw_outline(left, slide)
     _draw_bar(left, slide)
-    handles = _draw_tiles(right, slide)
+    handles = _draw_tiles(right, slide, looks)
     left.set_title(panel_name(slide.name))
-    tiles = f"{len(slide.coords):,} tiles of {slide.side0 * slide.mpp0:.3g} µm"
-    right.set_title(tiles if len(slide.coords) else "no tiles")
+    right.set_title(title)
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4))
     return figure
@@ -159,20 +203,21 @@ def round_length(most: float) -> float:
     return max(step * power for step in (1, 2, 5) if step * power <= most * (1 + 1e-9))
 
 
-def _draw_tiles(axes: Axes, slide: SlidePicture) -> list[Patch]:
+def _draw_tiles(axes: Axes, slide: SlidePicture, looks: Mapping[str, TileLook]) -> list[Patch]:
     """Draw each tile as a square; return what the legend says of each status."""
     status = np.asarray(slide.status, dtype=object)
     corner = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * slide.side0
     handles = []
-    for number, word in enumerate(_in_order(slide.status)):
-        color = STATUS_COLORS.get(word) or class_look(number)[0]
+    for word, look in looks.items():
         chosen = slide.coords[status == word]
         # As pixels also in the SVG: a slide can have fifty thousand tiles.
         tiles = PolyCollection(chosen[:, None] + corner, rasterized=True)
-        tiles.set(facecolor=color, edgecolor="white", alpha=OPACITY, linewidth=_edge(slide))
+        tiles.set(facecolor=look.color, edgecolor="white", alpha=OPACITY, linewidth=_edge(slide))
+        tiles.set_hatch(look.hatch or None)
         axes.add_collection(tiles, autolim=False)
-        label = f"{fit_name(word, 24, 1)} ({len(chosen):,})"
-        handles.append(Patch(facecolor=color, alpha=OPACITY, label=label))
+        handles.append(
+            Patch(facecolor=look.color, alpha=OPACITY, label=look.label, hatch=look.hatch or None)
+        )
     return handles
 
 

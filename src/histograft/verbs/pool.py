@@ -8,21 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from histograft.core.artefact import (
-    Artefact,
-    Draft,
-    Identity,
-    is_artefact,
-    make_once,
-    open_artefact,
-)
+from histograft.core.artefact import Artefact, Draft, Identity, make_once
 from histograft.core.configuration import Role, fields_with_role
 from histograft.core.errors import ArtefactError, InputError
 from histograft.core.reporter import SILENT, Reporter
-from histograft.core.tables import NEAREST_TILES, PATIENT_INDEX, SLIDE_INDEX
+from histograft.core.tables import NEAREST_TILES, PATIENT_INDEX
+from histograft.verbs.nearest_tiles import NEAREST, TileSource, keep_tiles
 from histograft.verbs.patient_features import PATIENTS
-from histograft.verbs.slide_embedding import slide_folder
-from histograft.verbs.slide_list import INDEX, INDEX_FOLDER
+from histograft.verbs.slide_list import INDEX, open_list, open_listed, read_list
+from histograft.verbs.slides import SlideEntry, read_slides
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +25,7 @@ if TYPE_CHECKING:
 
     from histograft.stats.pooling import FeatureSums
 
-VERSION = 1
-NEAREST = "nearest_tiles.csv"
+VERSION = 2
 DROPS = "drops.csv"
 ROWS_AT_ONCE = 4096
 
@@ -47,6 +40,9 @@ class Pool:
         What `histograft embed` made of slides.
     out : Path
         Folder of the features artefact; new, empty, or of the same unfinished run.
+    slides : Path
+        The table of slides that was embedded, to keep the pixels of each slide's tile nearest to
+        its mean.
     weighting : str
         "tiles": each tile counts alike, as in the FTX paper; "slides": each slide counts alike.
     models : tuple of str
@@ -61,6 +57,7 @@ class Pool:
 
     features: Annotated[Path, Role.INPUT] = field(kw_only=False)
     out: Annotated[Path, Role.OUTPUT]
+    slides: Annotated[Path | None, Role.INPUT] = None
     weighting: Literal["tiles", "slides"] = "tiles"
     models: tuple[str, ...] = ()
     sample_types: tuple[str, ...] = ("01",)
@@ -89,7 +86,8 @@ def pool(config: Pool, reporter: Reporter = SILENT) -> Artefact:
     -------
     Artefact
         Of kind ``features``: ``MODEL.h5`` for each model, ``patients.parquet`` (row i of every
-        file is row i here), ``nearest_tiles.csv`` and ``drops.csv``.
+        file is row i here), ``nearest_tiles.csv`` and ``drops.csv``; given the slides, also
+        ``tiles/`` with those tiles. A slide that is not there any more is told and left out of it.
 
     Raises
     ------
@@ -98,48 +96,32 @@ def pool(config: Pool, reporter: Reporter = SILENT) -> Artefact:
     ArtefactError
         The folder is taken, or cannot be written, or features are damaged.
     """
-    folder, listed = _list_of_slides(config.features)
-    identity = Identity(
-        "features",
-        "pool",
-        VERSION,
-        fields_with_role(config, Role.SETTING),
-        (listed.as_input("features"),),
-    )
+    listed = open_list(config.features)
+    entries = None
+    if config.slides is not None:
+        entries = {entry.slide_id: entry for entry in read_slides(config.slides)}
+    settings = fields_with_role(config, Role.SETTING) | {"keeps_tiles": entries is not None}
+    identity = Identity("features", "pool", VERSION, settings, (listed.as_input("features"),))
 
     def work(draft: Draft) -> Artefact:
-        return _pool(config, folder, listed, draft, reporter)
+        return _pool(config, listed, entries, draft, reporter)
 
     return make_once(config.out, identity, work, reporter)
 
 
-def _list_of_slides(path: Path) -> tuple[Path, Artefact]:
-    """Find the folder of `embed` and its list of slides, whichever of both is given."""
-    if is_artefact(path / INDEX_FOLDER):
-        return path, open_artefact(path / INDEX_FOLDER, "features")
-    if is_artefact(path):
-        listed = open_artefact(path, "features")
-        if listed.facts.get("unit") == "tile" and INDEX in listed.files:
-            return path.parent, listed
-        raise InputError(
-            f"{path} holds features of a {listed.facts.get('unit', 'patch')}, not of slides",
-            "give the folder that `histograft embed SLIDES.csv` wrote",
-        )
-    raise InputError(
-        f"{path} holds no list of slides ({INDEX_FOLDER}/{INDEX})",
-        "give the folder of a finished `histograft embed SLIDES.csv`",
-    )
-
-
 def _pool(
-    config: Pool, folder: Path, listed: Artefact, draft: Draft, reporter: Reporter
+    config: Pool,
+    listed: Artefact,
+    entries: dict[str, SlideEntry] | None,
+    draft: Draft,
+    reporter: Reporter,
 ) -> Artefact:
     from histograft.stats.pooling import pool_slides
 
     slides, drops = _usable_slides(config, listed, reporter)
     models = _models(config, listed)
     patient_of = dict(zip(slides["slide_id"], slides["patient_id"], strict=True))
-    sums, nearest = _sum_up(folder, listed, list(patient_of), models, reporter)
+    sums, nearest = _sum_up(listed, list(patient_of), models, reporter)
     patients = _patient_table(slides)
     for model in models:
         means = pool_slides(sums[model], patient_of, weighting=config.weighting)
@@ -151,35 +133,34 @@ def _pool(
         NEAREST_TILES.check(nearest, NEAREST).to_csv(path, index=False)
     with draft.writing(DROPS) as path:
         drops.to_csv(path, index=False)
-    reporter.note(f"{len(slides)} slides of {len(patients)} patients")
-    return draft.finish(
-        {
-            "unit": "patient",
-            "models": models,
-            "n_slides": len(slides),
-            "n_patients": len(patients),
-            "n_dropped": len(drops),
+    facts: dict[str, Any] = {
+        "unit": "patient",
+        "models": models,
+        "n_slides": len(slides),
+        "n_patients": len(patients),
+        "n_dropped": len(drops),
+    }
+    if entries is not None:
+        sources = {
+            name: TileSource(open_listed(listed, name), models[0], entries.get(name))
+            for name in patient_of
         }
-    )
+        facts |= keep_tiles(nearest, sources, draft, reporter)
+    reporter.note(f"{len(slides)} slides of {len(patients)} patients")
+    return draft.finish(facts)
 
 
 def _sum_up(
-    folder: Path, listed: Artefact, slides: list[str], models: list[str], reporter: Reporter
+    listed: Artefact, slides: list[str], models: list[str], reporter: Reporter
 ) -> tuple[dict[str, dict[Any, FeatureSums]], pd.DataFrame]:
     """Sum up the tiles of all slides by model; the tiles nearest to the means, as a table."""
     import pandas as pd
 
-    ids = {i["name"]: i["id"] for i in listed.manifest["inputs"] if i["role"] == "slide"}
     sums: dict[str, dict[Any, FeatureSums]] = {model: {} for model in models}
     nearest: list[dict[str, Any]] = []
     with reporter.task("slides to patients", len(slides)) as task:
         for slide_id in slides:
-            artefact = open_artefact(slide_folder(folder, slide_id), "features")
-            if ids.get(slide_id, artefact.id) != artefact.id:
-                raise ArtefactError(
-                    f"{artefact.path} is not what the list of slides was written for",
-                    "run `histograft embed` again, which writes the list anew",
-                )
+            artefact = open_listed(listed, slide_id)
             for model in models:
                 sums[model][slide_id], place = _one_slide(artefact, model)
                 nearest.append({"slide_id": slide_id, "model": model} | place)
@@ -198,15 +179,10 @@ def _usable_slides(
     config: Pool, listed: Artefact, reporter: Reporter
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Slides with tiles that the rules keep, each with its patient, and the others with reasons."""
-    import pandas as pd
-
     from histograft.molecular.cohort import CohortRules, build_cohort
     from histograft.molecular.drops import DropList, join_drops
 
-    # Names stay as they are written: 001 is no 1, and NA may be a name.
-    names = {"slide_id": str, "patient_id": str}
-    table = pd.read_csv(listed.file(INDEX), dtype=names, keep_default_na=False, na_values=[""])
-    index = SLIDE_INDEX.check(table, INDEX)
+    index = read_list(listed)
     own = DropList("slides")
     for row in index[index["n_tiles"] == 0].to_dict("records"):
         own.add("slide", row["slide_id"], "no-tiles", f"{row['status']}: {row['reason']}")

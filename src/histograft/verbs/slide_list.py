@@ -191,6 +191,16 @@ def open_list(path: Path) -> Artefact:
     )
 
 
+def read_list(listed: Artefact) -> pd.DataFrame:
+    """Read the list of slides with the columns of `SLIDE_INDEX`."""
+    import pandas as pd
+
+    # Names stay as they are written: 001 is no 1, and NA may be a name.
+    names = {"slide_id": str, "patient_id": str}
+    table = pd.read_csv(listed.file(INDEX), dtype=names, keep_default_na=False, na_values=[""])
+    return SLIDE_INDEX.check(table, f"{listed.path.name}/{INDEX}")
+
+
 def open_listed(listed: Artefact, slide_id: str) -> Artefact:
     """Open the features of a slide of the list.
 

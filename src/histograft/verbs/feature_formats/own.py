@@ -16,12 +16,11 @@ from histograft.core.artefact import (
 )
 from histograft.core.errors import ArtefactError, InputError
 from histograft.core.reporter import Reporter
-from histograft.core.tables import SLIDE_INDEX
 from histograft.verbs.feature_formats.contract import Found, choose_model
 from histograft.verbs.feature_formats.feature_file import read_feature_file, write_feature_file
 from histograft.verbs.feature_formats.tiles import SlideTiles
 from histograft.verbs.slide_embedding import SLIDES_FOLDER, slide_folder
-from histograft.verbs.slide_list import INDEX, INDEX_FOLDER, Outcome, publish_list
+from histograft.verbs.slide_list import INDEX_FOLDER, Outcome, publish_list, read_list
 
 
 def recognize(source: Path) -> bool:
@@ -44,21 +43,13 @@ def find(source: Path, model: str | None, coordinates: Path | None) -> list[Foun
     if coordinates is not None:
         raise InputError("features of histograft have coordinates", "leave out --coordinates")
     index = open_artefact(source / INDEX_FOLDER, "features")
-    table = read_slide_index(index)
+    table = read_list(index)
     chosen = choose_model(index.facts["models"], model, source)
     return [
         _found(source, row, chosen)
         for row in table.astype(object).where(table.notna(), None).to_dict("records")
         if row["status"] != "failed"
     ]
-
-
-def read_slide_index(index: Artefact) -> Any:
-    """Read the list of slides as a table with the columns of `SLIDE_INDEX`."""
-    import pandas as pd
-
-    table = pd.read_csv(index.file(INDEX), dtype="string")
-    return SLIDE_INDEX.check(table, f"{index.path.name}/{INDEX}")
 
 
 def read_slide(artefact: Artefact, model: str) -> SlideTiles:
