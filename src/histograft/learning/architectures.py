@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 
 import timm
-from timm.layers import GroupNorm
 from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.norm import GroupNorm
 from timm.layers.pool2d_same import MaxPool2dSame
 from torch import nn
 
