@@ -1,15 +1,14 @@
-"""Order, augmentation, cache and normalization of batches."""
+"""Order, cache and normalization of batches."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from histograft.core.errors import InputError
 from histograft.learning.batches import (
     ImageBatches,
-    augment,
     batch_bounds,
     epoch_order,
     normalize,
@@ -36,50 +35,6 @@ def test_order_is_a_permutation_by_seed_and_epoch(n, seed, epoch):
 def test_orders_differ_between_epochs_and_seeds():
     orders = {tuple(epoch_order(50, s, e)) for s in range(3) for e in range(3)}
     assert len(orders) == 9
-
-
-def symmetries(image):
-    """The eight images of a square, from NumPy alone."""
-    return [np.rot90(f, k) for k in range(4) for f in (image, image[:, ::-1])]
-
-
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 9), epoch=st.integers(0, 9), index=st.integers(0, 1000))
-def test_an_augmented_image_is_one_of_the_eight_symmetries(seed, epoch, index):
-    raw = np.random.default_rng(index).integers(0, 256, (5, 5, 3)).astype(np.uint8)
-    tensor = torch.from_numpy(raw).permute(2, 0, 1)[None]
-    found = augment(tensor, "flips-turns", seed=seed, epoch=epoch, indices=[index])
-    found = found[0].permute(1, 2, 0).numpy()
-    assert sum(np.array_equal(found, one) for one in symmetries(raw)) == 1
-
-
-def test_augmentation_depends_on_the_index_and_not_on_the_batch():
-    images = torch.randint(0, 256, (64, 3, 4, 4), dtype=torch.uint8)
-    whole = augment(images, "flips-turns", seed=1, epoch=2, indices=range(64))
-    order = torch.randperm(64)
-    parts = augment(images[order], "flips-turns", seed=1, epoch=2, indices=order.tolist())
-    assert torch.equal(parts, whole[order])
-    assert not torch.equal(
-        whole, augment(images, "flips-turns", seed=1, epoch=3, indices=range(64))
-    )
-    assert torch.equal(augment(images, "none", seed=1, epoch=2, indices=range(64)), images)
-
-
-def test_all_eight_symmetries_come_about_equally_often():
-    image = torch.arange(48, dtype=torch.uint8).reshape(1, 3, 4, 4).expand(4000, 3, 4, 4)
-    found = augment(image, "flips-turns", seed=0, epoch=0, indices=range(4000))
-    _, counts = np.unique(found.reshape(4000, -1).numpy(), axis=0, return_counts=True)
-    assert len(counts) == 8
-    assert abs(counts - 500).max() < 5 * np.sqrt(500 * 7 / 8)
-
-
-def test_quarter_turns_need_squares():
-    with pytest.raises(InputError, match="square"):
-        augment(
-            torch.zeros(1, 3, 4, 6, dtype=torch.uint8), "flips-turns", seed=0, epoch=0, indices=[0]
-        )
-    with pytest.raises(InputError, match="flips-turns"):
-        augment(torch.zeros(1, 3, 4, 4, dtype=torch.uint8), "mixup", seed=0, epoch=0, indices=[0])
 
 
 def test_normalization_is_the_formula():

@@ -1,14 +1,14 @@
-"""Batches of images: their order, augmentation, cache and prefetch.
+"""Batches of images: their order, cache and prefetch.
 
-Order and augmentation are pure functions of (seed, epoch, index), so a resumed run sees the same
-batches, and neither the number of threads nor the cache can change them.
+The order is a pure function of (seed, epoch), as augmentation is of (seed, epoch, index), so a
+resumed run sees the same batches, and neither the number of threads nor the cache can change them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from torch import Tensor
 from histograft.core.errors import InputError
 from histograft.core.seeds import generator
 
-AugmentRule = Literal["none", "flips-turns"]
 _AHEAD = 2  # batches that are prepared while one is computed
 
 
@@ -60,60 +59,6 @@ def batch_bounds(n: int, batch_size: int) -> list[tuple[int, int]]:
     if batch_size > 1 and len(starts) > 1 and n - starts[-1] == 1:
         starts.pop()
     return list(zip(starts, [*starts[1:], n], strict=True))
-
-
-def augment(
-    images: Tensor, rule: AugmentRule, *, seed: int, epoch: int, indices: Sequence[int]
-) -> Tensor:
-    """Flip and turn each image by an element of the square's eight symmetries.
-
-    Parameters
-    ----------
-    images : Tensor, uint8 (N, 3, H, W)
-        With ``"flips-turns"`` H = W.
-    rule : {"none", "flips-turns"}
-        Nothing; or one of the eight flips and quarter turns, each with probability 1/8.
-    seed, epoch : int
-        Root seed and number of the epoch.
-    indices : sequence of int, length N
-        Numbers of the images in their source.
-
-    Returns
-    -------
-    Tensor, uint8 (N, 3, H, W)
-        What happens to an image depends on (seed, epoch, its index) alone.
-
-    Raises
-    ------
-    InputError
-        There is no such rule, or the images are not square.
-
-    Examples
-    --------
-    >>> image = torch.arange(12, dtype=torch.uint8).reshape(1, 3, 2, 2)
-    >>> turned = augment(image, "flips-turns", seed=0, epoch=0, indices=[7])
-    >>> sorted(turned.flatten().tolist()) == list(range(12))
-    True
-    """
-    if rule == "none":
-        return images
-    if rule not in get_args(AugmentRule):
-        raise InputError(
-            f"unknown augmentation {rule!r}", f"use one of {', '.join(get_args(AugmentRule))}"
-        )
-    if images.shape[2] != images.shape[3]:
-        raise InputError(
-            f"images of {images.shape[3]} × {images.shape[2]} px cannot be turned by a quarter",
-            "use square images, or augment='none'",
-        )
-    draws = np.array([generator(seed, "augment", epoch, int(i)).integers(8) for i in indices])
-    result = torch.empty_like(images)
-    for draw in range(8):
-        chosen = torch.from_numpy(np.flatnonzero(draws == draw))
-        if len(chosen):
-            some = torch.rot90(images[chosen], draw % 4, (2, 3))
-            result[chosen] = torch.flip(some, (3,)) if draw >= 4 else some
-    return result
 
 
 def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:

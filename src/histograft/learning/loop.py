@@ -17,11 +17,10 @@ from torch import Tensor, nn
 
 from histograft.core.errors import HistograftError, InputError
 from histograft.core.seeds import child_seed
+from histograft.learning.augmentation import AugmentRule, augment
 from histograft.learning.batches import (
-    AugmentRule,
     ImageBatches,
     ImageSource,
-    augment,
     batch_bounds,
     epoch_order,
     normalize,

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from lightning_fabric import Fabric
 
 from histograft.core.errors import InputError
-from histograft.learning.batches import AugmentRule
+from histograft.learning.augmentation import AugmentRule
 from histograft.learning.optimizers import OptimizerName, ScheduleName
 
 Tune = Literal["head", "body", "all"]
