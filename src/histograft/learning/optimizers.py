@@ -11,9 +11,10 @@ from timm.optim.adamp import AdamP
 from torch import nn
 
 from histograft.core.errors import InputError
+from histograft.learning.rmsgd import RMSGD
 
-OptimizerName = Literal["adam", "adamw", "sgd", "adamp"]
-ScheduleName = Literal["constant", "step", "cosine"]
+OptimizerName = Literal["adam", "adamw", "sgd", "adamp", "rmsgd"]
+ScheduleName = Literal["constant", "step", "cosine", "step-20"]
 
 
 def make_optimizer(
@@ -23,21 +24,22 @@ def make_optimizer(
 
     Parameters
     ----------
-    name : {"adam", "adamw", "sgd", "adamp"}
+    name : {"adam", "adamw", "sgd", "adamp", "rmsgd"}
         Adam (Kingma and Ba 2015, arXiv:1412.6980), AdamW (Loshchilov and Hutter 2019,
         arXiv:1711.05101), stochastic gradient descent with Nesterov momentum 0.9, AdamP (Heo et
-        al. 2021, arXiv:2006.08217; timm's).
+        al. 2021, arXiv:2006.08217; timm's), `RMSGD` with momentum 0.9 as coded in HistoKT, whose
+        `epoch_end` must be called after each epoch.
     parameters : iterable of Parameter
         What it trains.
     lr : float
         Learning rate, above 0.
     weight_decay : float
-        0 or above; added to the gradient by adam and sgd, decoupled in adamw and adamp.
+        0 or above; added to the gradient by adam, sgd and rmsgd, decoupled in adamw and adamp.
 
     Raises
     ------
     InputError
-        There is no such optimizer, or a number is out of range.
+        There is no such optimizer, a number is out of range, or rmsgd gets no convolution.
 
     Examples
     --------
@@ -61,6 +63,8 @@ def make_optimizer(
         adamp: Any = AdamP  # timm does not annotate it
         optimizer: torch.optim.Optimizer = adamp(parameters, lr=lr, weight_decay=weight_decay)
         return optimizer
+    if name == "rmsgd":
+        return RMSGD(parameters, lr, momentum=0.9, weight_decay=weight_decay)
     raise InputError(
         f"unknown optimizer {name!r}", f"use one of {', '.join(get_args(OptimizerName))}"
     )
@@ -71,9 +75,10 @@ def make_schedule(name: ScheduleName, epochs: int) -> Callable[[int], float]:
 
     Parameters
     ----------
-    name : {"constant", "step", "cosine"}
+    name : {"constant", "step", "cosine", "step-20"}
         1; a tenth after half and a hundredth after three quarters of the epochs;
-        ``(1 + cos(π e / E)) / 2`` (Loshchilov and Hutter 2017, arXiv:1608.03983, one cycle).
+        ``(1 + cos(π e / E)) / 2`` (Loshchilov and Hutter 2017, arXiv:1608.03983, one cycle);
+        half after every 20 epochs, ``0.5^⌊e / 20⌋`` (HistoKT).
     epochs : int
         E, their number.
 
@@ -100,6 +105,8 @@ def make_schedule(name: ScheduleName, epochs: int) -> Callable[[int], float]:
         return lambda epoch: (1.0, 0.1, 0.01)[(2 * epoch >= epochs) + (4 * epoch >= 3 * epochs)]
     if name == "cosine":
         return lambda epoch: (1.0 + math.cos(math.pi * epoch / epochs)) / 2.0
+    if name == "step-20":
+        return lambda epoch: 0.5 ** (epoch // 20)
     raise InputError(
         f"unknown schedule {name!r}", f"use one of {', '.join(get_args(ScheduleName))}"
     )
