@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 from sklearn.model_selection import LeaveOneGroupOut, LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
@@ -11,7 +13,14 @@ from sklearn.preprocessing import StandardScaler
 
 from histograft.core.errors import InputError
 from histograft.stats import projection
-from histograft.stats.projection import knn_accuracy, silhouette, tsne
+from histograft.stats.projection import (
+    PAPER,
+    TsneSettings,
+    knn_accuracy,
+    knn_test_accuracy,
+    silhouette,
+    tsne,
+)
 
 
 def clouds(n=60, n_features=6, distance=2.0, seed=0):
@@ -28,6 +37,48 @@ def test_map():
     assert first.settings["perplexity"] == pytest.approx(59 / 3)
     assert first.settings["seed"] == 3
     assert knn_accuracy(first.coordinates, labels, k=5) == 1
+
+
+def test_the_settings_of_the_paper():
+    """Zhang et al. 2022 ran scikit-learn 0.24, whose defaults these were, on features as such."""
+    features, _ = clouds(n=100)
+    expected = TSNE(
+        n_components=2, perplexity=30.0, early_exaggeration=12.0, learning_rate=200.0,
+        max_iter=1000, init="random", metric="euclidean", random_state=10,
+    ).fit_transform(features)  # fmt: skip
+    found = tsne(features, seed=10, settings=PAPER)
+    np.testing.assert_array_equal(found.coordinates, expected)
+    told = {"perplexity": 30, "learning_rate": 200, "initialization": "random", "iterations": 1000}
+    assert told.items() <= found.settings.items()
+
+
+def test_the_default_starts_at_principal_components():
+    features, _ = clouds(n=100)
+    reduced = PCA(6).fit_transform(StandardScaler().fit_transform(features))
+    expected = TSNE(2, init="pca", learning_rate="auto", random_state=3).fit_transform(reduced)
+    np.testing.assert_allclose(tsne(features, seed=3).coordinates, expected, rtol=1e-5, atol=1e-3)
+    short = tsne(features, seed=3, settings=TsneSettings(iterations=250))
+    assert not np.allclose(short.coordinates, expected, atol=1)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("cells", [1 << 23, 100])
+def test_knn_from_training_to_test_equals_scikit_learn(monkeypatch, k, cells):
+    monkeypatch.setattr(projection, "_BLOCK_CELLS", cells)
+    features, labels = clouds(n=90, distance=1.0)
+    train, test = slice(0, 50), slice(50, 90)
+    names = np.where(labels == 0, "gland", "other")  # two classes, odd k: no ties
+    scaler = StandardScaler().fit(features[train])
+    machine = KNeighborsClassifier(k).fit(scaler.transform(features[train]), names[train])
+    expected = machine.score(scaler.transform(features[test]), names[test])
+    found = knn_test_accuracy(features[train], names[train], features[test], names[test], k)
+    assert found == pytest.approx(expected)
+    assert 0.5 < found < 1
+
+
+def test_a_class_without_training_units_is_wrong():
+    train, test = np.array([[0.0], [1.0]]), np.array([[0.1], [0.9]])
+    assert knn_test_accuracy(train, ["a", "b"], test, ["a", "c"], k=1) == 0.5
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -81,6 +132,8 @@ def test_refuses():
         tsne(features[:3], seed=0)
     with pytest.raises(InputError, match="one neighbor or more"):
         knn_accuracy(features, labels, k=0)
+    with pytest.raises(InputError, match=r"\(60, 6\) and \(60, 5\)"):
+        knn_test_accuracy(features, labels, features[:, :5], labels)
     features[2, 2] = np.nan
     with pytest.raises(InputError, match="1 of 60 rows"):
         knn_accuracy(features, labels)
