@@ -119,7 +119,7 @@ def test_a_config_file_that_is_not_there_or_no_text(tmp_path, samples, command):
         (("standardize",), "--samples"),
         (("nonsense",), "nonsense"),
         (("run", "nonsense"), "nonsense"),
-        (("standardize", *NEEDED, "--preset", "nonsense"), "histokt, histokt-printed, paper"),
+        (("standardize", *NEEDED, "--preset", "nonsense"), "histokt-printed, paper, recommended"),
         (("standardize", *NEEDED, "--config", "none.toml"), "none.toml"),
         (("standardize", *NEEDED, "--overlap", 1), "--overlap is 1"),
         (("train", "--patches", "a", "--out", "b", "--batch-size", 0), "--batch-size is 0"),

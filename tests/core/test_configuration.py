@@ -47,6 +47,8 @@ SPECIAL = {
     "pairs": st.lists(st.just("a:b"), max_size=2).map(tuple),
     "labels": st.lists(st.just("a=b"), max_size=2).map(tuple),
     "points": st.just(("gap",)),
+    "per_class": st.just(("train=10", "val=2")),
+    "mask_classes": st.just(("1=tumor", "18=blood vessel")),
 }
 # One of several ways to say where features come from is needed.
 NEEDED = {"Embed": {"patches": Path("patches"), "network": Path("network")}}

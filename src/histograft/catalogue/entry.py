@@ -33,6 +33,62 @@ class TissueClass:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelTable:
+    """The table of a release that says what its images show.
+
+    Attributes
+    ----------
+    file : str
+        Its name.
+    image : str
+        Column with the names of the images; see `histograft.catalogue.label_tables.image_key`.
+    label : str or None
+        Column of the class; None where `label_columns` are used.
+    label_columns : tuple of str
+        Columns of 0 and 1, one for each class of a multi-label set.
+    words : tuple of (str, str)
+        Classes of the table that go by another name here, and that name.
+    group, split : str or None
+        Columns of the group and of the split.
+    split_arrays : tuple of (str, str)
+        Split, and the NumPy file with the positions of its rows, which are counted from 0.
+    """
+
+    file: str
+    image: str
+    label: str | None = None
+    label_columns: tuple[str, ...] = ()
+    words: tuple[tuple[str, str], ...] = ()
+    group: str | None = None
+    split: str | None = None
+    split_arrays: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class ArrayFiles:
+    """One split of a release that keeps its images in HDF5 files.
+
+    Attributes
+    ----------
+    split : str
+        ``"train"``, ``"val"`` or ``"test"``.
+    images, labels : str
+        File whose data set ``x`` holds images (N, H, W, 3), and file whose data set ``y`` holds
+        one class number for each.
+    facts : str
+        CSV file with a row for each image.
+    group : str
+        Its column of the group.
+    """
+
+    split: str
+    images: str
+    labels: str
+    facts: str
+    group: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """A public data set: what it holds, at which scale, and how to read its folder.
 
@@ -48,8 +104,8 @@ class Entry:
         In the order of the release.
     expected_total : int or None
         Images of the release; None if that is not known.
-    size_px : tuple of int
-        Width and height of its images.
+    size_px : tuple of int or None
+        Width and height of its images; None where they differ.
     mpp : float or None
         µm/px of all images; None if it is not stated, or differs (`mpp_by_magnification`).
     mpp_source : str
@@ -59,7 +115,8 @@ class Entry:
     path_pattern : str
         Regular expression that the whole path of an image below the set's folder matches, with
         the named group ``label``, and where the path tells it ``group``, ``magnification`` and
-        ``split``.
+        ``split``. Of a set with a `table` it has ``name`` instead of ``label``, and of one whose
+        classes are in masks neither.
     example_path : str
         Path of one image.
     group_rule : str
@@ -74,6 +131,18 @@ class Entry:
         What is known to be wrong with it.
     warnings : tuple of str
         What people must hear whenever they use the set.
+    table : LabelTable or None
+        Table of the release with the labels, where paths do not tell them.
+    split_words : tuple of (str, str)
+        Words of the release for a split, and the split that they mean here.
+    left_out : str
+        Regular expression of the paths of further images that are no part of the set.
+    mask_rule : tuple of (str, str) or None
+        Regular expression and replacement that make the path of an image into that of its mask.
+    mask_codes : tuple of (int, str)
+        Code in the masks and class, of a set whose labels come from its masks.
+    arrays : tuple of ArrayFiles
+        HDF5 files of the release; `histograft catalogue import` makes images of them.
     checked : tuple of (str, str)
         Facts, and where they were read.
     unchecked : tuple of str
@@ -85,7 +154,7 @@ class Entry:
     organ: str
     classes: tuple[TissueClass, ...]
     expected_total: int | None
-    size_px: tuple[int, int]
+    size_px: tuple[int, int] | None
     mpp: float | None
     mpp_source: str
     mpp_by_magnification: tuple[tuple[str, float], ...] = ()
@@ -99,11 +168,18 @@ class Entry:
     checked: tuple[tuple[str, str], ...]
     unchecked: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    table: LabelTable | None = None
+    split_words: tuple[tuple[str, str], ...] = ()
+    left_out: str = ""
+    mask_rule: tuple[str, str] | None = None
+    mask_codes: tuple[tuple[int, str], ...] = ()
+    arrays: tuple[ArrayFiles, ...] = ()
 
     @property
     def group_known(self) -> bool:
-        """Whether the path of an image tells its group."""
-        return "group" in re.compile(self.path_pattern).groupindex
+        """Whether the path of an image, or a table of the release, tells its group."""
+        in_table = bool(self.arrays) or (self.table is not None and self.table.group is not None)
+        return in_table or "group" in re.compile(self.path_pattern).groupindex
 
     @property
     def expected_counts(self) -> dict[str, int]:
@@ -127,13 +203,16 @@ class Entry:
         total = "unknown" if self.expected_total is None else f"{self.expected_total:,}"
         return [
             _field("organ", self.organ),
-            _field("images", f"{total}, {self.size_px[0]} x {self.size_px[1]} px"),
+            _field("images", f"{total}, {self._size()}"),
             _field("µm/px", f"{self._scale()} ({self.mpp_source})"),
             _field("group", self.group_rule),
             _field("path", self.example_path),
             _field("license", self.license),
             _field("cite", self.citation),
         ]
+
+    def _size(self) -> str:
+        return "of several sizes" if self.size_px is None else "{} x {} px".format(*self.size_px)
 
     def _scale(self) -> str:
         if self.mpp is not None:

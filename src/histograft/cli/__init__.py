@@ -16,7 +16,17 @@ from histograft.cli.layers import ConfigLayers
 from histograft.cli.terminal import STDERR, STDOUT, TerminalReporter, print_error, print_table
 from histograft.core.errors import HistograftError
 from histograft.recipes import demo, ftx
-from histograft.verbs import compare, convert, draw, embed, pool, predict, standardize, train
+from histograft.verbs import (
+    classify,
+    compare,
+    convert,
+    draw,
+    embed,
+    pool,
+    predict,
+    standardize,
+    train,
+)
 from histograft.verbs.doctor import Doctor
 
 FAILED = 1
@@ -67,6 +77,7 @@ _COMMANDS: dict[tuple[str, ...], tuple[ModuleType, type[Any], Callable[..., Any]
     ("train",): (train, train.Train, train.train),
     ("embed",): (embed, embed.Embed, embed.embed),
     ("pool",): (pool, pool.Pool, pool.pool),
+    ("classify",): (classify, classify.Classify, classify.classify),
     ("predict",): (predict, predict.Predict, predict.predict),
     ("compare",): (compare, compare.Compare, compare.compare),
     ("draw",): (draw, draw.Draw, draw.draw),
@@ -129,8 +140,12 @@ def doctor(config: Annotated[Doctor, Parameter(name="*")]) -> int:
     return print_diagnoses(config)
 
 
-@app.command
-def catalogue(name: str | None = None) -> None:
+catalogue = App(name="catalogue", help="Public data sets that are known.")
+app.command(catalogue)
+
+
+@catalogue.default
+def print_known(name: str | None = None) -> None:
     """List the public data sets that are known, or print one of them.
 
     Parameters
@@ -144,6 +159,30 @@ def catalogue(name: str | None = None) -> None:
         print_catalogue()
     else:
         print_entry(name)
+
+
+@catalogue.command(name="import")
+def import_arrays(
+    name: str, folder: Path, *, out: Path, per_class: tuple[str, ...] = (), seed: int = 0
+) -> None:
+    """Make images and a samples.csv of a data set that is released as HDF5 files.
+
+    Parameters
+    ----------
+    name : str
+        A data set, such as PCam.
+    folder : Path
+        Folder with the unpacked files.
+    out : Path
+        Folder for the images and samples.csv.
+    per_class : tuple
+        Most images of a class by split, such as train=1000 val=200; which ones, is drawn.
+    seed : int
+        Seed of which images are drawn.
+    """
+    from histograft.cli.catalogue import run_import
+
+    run_import(name, folder, out, per_class=per_class, seed=seed)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,10 +1,12 @@
-"""Print the catalogue of public data sets."""
+"""Print the catalogue of public data sets, and import sets that are no image files."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from histograft.catalogue.entry import Entry
 from histograft.catalogue.registry import ENTRIES, find_entry
-from histograft.cli.terminal import STDOUT, print_table
+from histograft.cli.terminal import STDOUT, TerminalReporter, print_table
 
 
 def print_catalogue() -> None:
@@ -27,6 +29,20 @@ def print_catalogue() -> None:
 def print_entry(name: str) -> None:
     """Print everything that is known of one data set."""
     STDOUT.print(find_entry(name).describe(), markup=False)
+
+
+def run_import(
+    name: str, folder: Path, out: Path, *, per_class: tuple[str, ...], seed: int
+) -> None:
+    """Import a data set and print where its samples.csv is."""
+    from histograft.verbs.annotating import parse_limits
+    from histograft.verbs.import_arrays import import_arrays
+
+    limits = parse_limits(per_class)
+    samples = import_arrays(
+        find_entry(name), folder, out, per_class=limits, seed=seed, reporter=TerminalReporter()
+    )
+    STDOUT.print(str(samples), markup=False)
 
 
 def _scale(entry: Entry) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from histograft.core.errors import InputError
 from histograft.core.reporter import Reporter
 from histograft.core.seeds import child_seed
+from histograft.core.tables import SPLITS
 from histograft.core.units import check_mpp
 from histograft.verbs.sources import ABSENT, Source, content_hashes, read_split
 
@@ -68,7 +70,9 @@ def with_splits(
     stated = _stated_split(table, config, source, reporter)
     if stated is not None:
         table["split"], table["split_source"] = stated
-        return table
+        if config.val_of_train and not (table["split"] == "val").any():
+            table = _with_drawn_validation(table, config, source)
+        return _with_fewer_images(table, config, source, reporter)
     table["split"] = split_groups(
         table["label"].to_numpy(str),
         _inseparable(table),
@@ -76,7 +80,76 @@ def with_splits(
         seed=child_seed(config.seed, "split", source.name),
     )
     table["split_source"] = "drawn"
+    return _with_fewer_images(table, config, source, reporter)
+
+
+def _with_drawn_validation(
+    table: pd.DataFrame, config: Standardize, source: Source
+) -> pd.DataFrame:
+    """Let some of the training groups validate."""
+    from histograft.stats.folds import split_groups
+
+    train = table["split"] == "train"
+    rows = table[train]
+    drawn = split_groups(
+        rows["label"].to_numpy(str),
+        _inseparable(rows),
+        fractions={"train": 1 - config.val_of_train, "val": config.val_of_train},
+        seed=child_seed(config.seed, "validation", source.name),
+    )
+    table.loc[train, "split"] = drawn
     return table
+
+
+def _with_fewer_images(
+    table: pd.DataFrame, config: Standardize, source: Source, reporter: Reporter
+) -> pd.DataFrame:
+    """Keep the asked number of images of each class."""
+    from histograft.stats.subsample import draw_per_class
+
+    if not config.per_class:
+        return table
+    if table["label"].str.contains("|", regex=False).any():
+        raise InputError(
+            f"{source.name} has several labels an image, so --per-class cannot count its classes",
+            "leave --per-class out",
+        )
+    seed = child_seed(config.seed, "images of a class", source.name)
+    kept = draw_per_class(table["label"], table["split"], parse_limits(config.per_class), seed=seed)
+    reporter.note(f"{source.name}: {int(kept.sum())} of {len(table)} images were drawn")
+    return table[kept].reset_index(drop=True)
+
+
+def with_drawn_patches(patches: pd.DataFrame, config: Standardize, name: str) -> pd.DataFrame:
+    """Deal patches to splits at random where no split is stated, as HistoKT's code does."""
+    from histograft.stats.subsample import draw_split
+
+    if (patches["split_source"] != "drawn").any():
+        return patches
+    seed = child_seed(config.seed, "split of patches", name)
+    return patches.assign(
+        split=draw_split(len(patches), config.fractions, seed=seed), split_source="drawn patches"
+    )
+
+
+def parse_limits(per_class: Sequence[str]) -> dict[str, int]:
+    """Read ``--per-class``: split to the most images of one class.
+
+    Examples
+    --------
+    >>> parse_limits(("train=1000", "val=200"))
+    {'train': 1000, 'val': 200}
+    """
+    limits = {}
+    for pair in per_class:
+        split, _, number = pair.partition("=")
+        if split not in SPLITS or split in limits or not number.isdecimal() or int(number) < 1:
+            raise InputError(
+                f"--per-class has {pair!r}",
+                f"write SPLIT=NUMBER once for each of {', '.join(SPLITS)}, such as train=1000",
+            )
+        limits[split] = int(number)
+    return limits
 
 
 def _stated_split(

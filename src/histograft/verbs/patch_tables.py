@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REJECT_LOG = "rejects.csv"
+# Reasons for which a patch of a good image is kept out: rules that were asked for, no faults.
+KEPT_OUT = {
+    "background": "as background",
+    "unlabelled": "because their masks cover too little of them",
+    "no class": "because no class covers enough of them",
+}
 # Column of the images' table to column of the patches' table.
 OF_THE_IMAGE = {
     "label": "label",
@@ -52,7 +58,7 @@ def patch_tables(
     known = table[list(OF_THE_IMAGE)].set_axis(list(OF_THE_IMAGE.values()), axis="columns")
     images = known.to_dict("records")
     rows = [
-        image | patch
+        image | {key: value for key, value in patch.items() if key != "shares"}
         for image, outcome in zip(images, outcomes, strict=True)
         for patch in outcome.patches
     ]
@@ -76,6 +82,9 @@ def patch_facts(
     """Count what the manifest says of patches, rejects, images and leakage."""
     labels = [label.split("|") for label in patches["label"]]
     classes = sorted({label for parts in labels for label in parts})
+    codes = table.attrs.get("mask_codes") or {}
+    expected = {part for label in table["label"] for part in label.split("|")}
+    multilabel = bool(codes) or max(map(len, labels)) > 1
     counts = {
         split: {str(k): int(v) for k, v in rows["label"].value_counts(sort=False).items()}
         for split in SPLITS
@@ -84,11 +93,9 @@ def patch_facts(
     return {
         "dataset": table.attrs["name"],
         "origin": table.attrs["origin"],
-        "task": "multilabel" if max(map(len, labels)) > 1 else "multiclass",
+        "task": "multilabel" if multilabel else "multiclass",
         "classes": classes,
-        "lost_classes": sorted(
-            {part for label in table["label"] for part in label.split("|")} - set(classes)
-        ),
+        "lost_classes": sorted((set(codes.values()) or expected) - set(classes)),
         "n_images": len(table),
         "n_patches": len(patches),
         "n_groups": int(patches["group"].nunique()),
@@ -117,11 +124,12 @@ def tell(facts: dict[str, Any], reporter: Reporter) -> None:
             f"{name}: {facts['n_upsampled']} patches were enlarged; their source is coarser "
             "than the target, and detail that was not there was not added"
         )
-    if background := facts["rejects"].get("background"):
-        reporter.note(f"{name}: {background} patches were rejected as background")
+    for reason, why in KEPT_OUT.items():
+        if count := facts["rejects"].get(reason):
+            reporter.note(f"{name}: {count} patches were rejected {why}")
     if facts["lost_classes"]:
         reporter.warn(f"{name}: no patch is left of the class {', '.join(facts['lost_classes'])}")
-    if unusable := {r: n for r, n in facts["rejects"].items() if r != "background"}:
+    if unusable := {r: n for r, n in facts["rejects"].items() if r not in KEPT_OUT}:
         reasons = ", ".join(f"{n} {r}" for r, n in unusable.items())
         reporter.warn(f"{name}: {sum(unusable.values())} image(s) were left out ({reasons})")
     for sentence in leakage_sentences(facts["leakage"]):

@@ -23,6 +23,28 @@ PNG_LEVEL = 1
 
 
 @dataclass(frozen=True)
+class MaskRules:
+    """How masks make labels of patches.
+
+    Attributes
+    ----------
+    codes : tuple of int
+        Codes of the classes.
+    names : tuple of str
+        Their names.
+    min_fraction : float
+        Least share of a patch that makes a class its label.
+    min_labelled : float
+        Least share of a patch that the classes cover together.
+    """
+
+    codes: tuple[int, ...]
+    names: tuple[str, ...]
+    min_fraction: float
+    min_labelled: float
+
+
+@dataclass(frozen=True)
 class PatchRules:
     """What `standardize` does with every image of a set.
 
@@ -48,6 +70,8 @@ class PatchRules:
         Whether an image may grow.
     max_image_px : int
         Pixels above which an image counts as a decompression bomb.
+    masks : MaskRules or None
+        Given where labels come from masks.
     """
 
     target_mpp: float | None
@@ -60,6 +84,7 @@ class PatchRules:
     flush: bool
     upsample: Literal["allow", "error"]
     max_image_px: int
+    masks: MaskRules | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +199,10 @@ def _read_mask(job: ImageJob, image: DecodedImage) -> NDArray[Any] | None:
     from histograft.imaging.read import decode_mask
 
     if job.mask_path is None:
+        if job.rules.masks is not None:
+            raise ImageError(
+                "mask", f"{job.name} has no mask to take its labels from", "add its mask"
+            )
         return None
     if not job.mask_path.is_file():
         raise ImageError("mask", f"the mask of {job.name} does not exist", "correct the table")
@@ -240,16 +269,38 @@ def _cut(
             detail = f"spread of grey values {spread:.3f}, below {rules.background:g}"
             rejects.append(_reject("background", detail, x, y))
             continue
+        labels: dict[str, Any] = {}
+        if mask is not None and rules.masks is not None:
+            labels, fault = _labels_of_mask(mask[y : y + side, x : x + side], rules.masks)
+            if fault is not None:
+                rejects.append(_reject(*fault, x, y))
+                continue
         name = f"{job.folder}/{job.stem}-{x}-{y}.png"
-        files[name] = write_bytes(job.out / name, _png(patch))
+        files[name] = write_bytes(job.out / name, png(patch))
         row = _row(name, image, x_px=x, y_px=y, reflected=reflected, upsampled=upsampled)
+        row |= labels
         row["perceptual_hash"] = " ".join(f"{int(h):016x}" for h in perceptual_hashes(patch))
         if mask is not None:
             row["mask_file_name"] = name.replace("images/", "masks/", 1)
-            data = _png(mask[y : y + side, x : x + side])
+            data = png(mask[y : y + side, x : x + side])
             files[row["mask_file_name"]] = write_bytes(job.out / row["mask_file_name"], data)
         patches.append(row)
     return ImageOutcome(patches, rejects, files, image.notes)
+
+
+def _labels_of_mask(
+    codes: NDArray[Any], rules: MaskRules
+) -> tuple[dict[str, Any], tuple[str, str] | None]:
+    """Label and shares of a patch, or the reason and the detail for which it is kept out."""
+    from histograft.imaging.mask_labels import class_shares, labels_of_shares
+
+    shares = class_shares(codes, rules.codes)
+    if shares.sum() < rules.min_labelled:
+        return {}, ("unlabelled", f"{shares.sum():.3f} labelled, below {rules.min_labelled:g}")
+    labels = labels_of_shares(shares, rules.names, rules.min_fraction)
+    if not labels:
+        return {}, ("no class", f"largest share {shares.max():.4f}, below {rules.min_fraction:g}")
+    return {"label": "|".join(labels), "shares": shares.tolist()}, None
 
 
 def _row(name: str, image: DecodedImage, **values: Any) -> dict[str, Any]:
@@ -272,7 +323,8 @@ def _reject(
     return {"x_px": x_px, "y_px": y_px, "reason": reason, "detail": detail}
 
 
-def _png(pixels: NDArray[Any]) -> bytes:
+def png(pixels: NDArray[Any]) -> bytes:
+    """Encode pixels as PNG, without loss."""
     from PIL import Image
 
     buffer = io.BytesIO()

@@ -228,9 +228,16 @@ def _read_catalogue_layout(folder: Path, entry: Entry) -> pd.DataFrame:
     import pandas as pd
 
     from histograft.catalogue.registry import samples_from_files
+    from histograft.verbs.label_tables import read_label_table
 
+    if entry.arrays and any(folder.rglob(entry.arrays[0].images)):
+        raise InputError(
+            f"{folder} holds the images of {entry.name} in HDF5 files",
+            f"run `histograft catalogue import {entry.name} {folder} --out DIR` to make images of "
+            "them, and give DIR",
+        )
     files = [str(p) for p in _images_below(folder)]
-    rows = samples_from_files(entry, files)
+    rows = samples_from_files(entry, files, read_label_table(folder, entry))
     if not rows:
         raise InputError(
             f"{folder} holds no image in the layout of {entry.name}",
@@ -298,15 +305,23 @@ def _check_paths(table: pd.DataFrame, root: Path, origin: str) -> None:
 
 def _entry_remarks(entry: Entry, table: pd.DataFrame, origin: str, root: Path) -> list[str]:
     """Warn of what the catalogue knows of a set, and where the copy at hand differs from it."""
-    from histograft.catalogue.registry import count_differences, unmatched_files
+    from histograft.catalogue.registry import count_differences, matched_files, unmatched_files
 
-    remarks = [*entry.warnings, *count_differences(entry, Counter(table["label"]))]
+    counts = Counter(part for label in table["label"] for part in label.split("|"))
+    remarks = [*entry.warnings, *count_differences(entry, counts, len(table))]
     if origin.startswith("catalogue"):
-        strange = unmatched_files(entry, [str(p) for p in _images_below(root)])
+        files = [str(p) for p in _images_below(root)]
+        strange = unmatched_files(entry, files)
         if strange:
             remarks.append(
                 f"{len(strange)} image(s) are not laid out as {entry.name} is, such as "
                 f"{strange[0]}; they are left out"
+            )
+        read = set(table["file"])
+        if nameless := [file for file in matched_files(entry, files) if file not in read]:
+            remarks.append(
+                f"{len(nameless)} image(s) of {entry.name} have no label in its table, such as "
+                f"{nameless[0]}; they are left out"
             )
     return remarks
 
