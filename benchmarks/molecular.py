@@ -30,6 +30,7 @@ import resource, sys, time
 import numpy as np
 from pathlib import Path
 from histograft.core.artefact import open_artefact
+from histograft.verbs.comparison import Choices
 from histograft.verbs.expression_comparison import ExpressionComparison
 from histograft.verbs.value_files import ValueTable, genes_at_once, read_values, write_values
 step, source, out, n_repeats = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
@@ -55,7 +56,7 @@ else:
     class Made:
         path, facts = out, open_artefact(source).facts
         file = staticmethod(lambda name: out)
-    found = ExpressionComparison.of(Made(), n_draws=int(sys.argv[5]), seed=0)
+    found = ExpressionComparison.of(Made(), Choices(int(sys.argv[5]), seed=0))
     print(time.perf_counter() - start)
     if step == "compare":
         found.tables(found.models[0], [], plain_t=True)

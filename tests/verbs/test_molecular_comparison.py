@@ -10,6 +10,8 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 from small_cohort import read_status, read_values
 
+from histograft.core.errors import InputError
+
 REPEATS = 3
 QUICK = ("--folds", 3, "--repeats", REPEATS, "--workers", 1)
 
@@ -28,10 +30,10 @@ def made(tmp_path_factory, tools):
     return folder
 
 
-def compare(tools, predictions, out):
+def compare(tools, predictions, out, *words):
     tools.ok(
         "compare", "--predictions", predictions, "--baseline", "two", "--plain-t", "--draws", 500,
-        "--out", out,
+        *words, "--out", out,
     )  # fmt: skip
 
 
@@ -154,3 +156,63 @@ def test_genes_in_many_small_blocks_give_the_same_tables(made, tools, tmp_path, 
     pd.testing.assert_frame_equal(
         results(made / "expression-tables"), results(tmp_path / "tables"), rtol=1e-9
     )
+
+
+def test_intervals_are_of_the_kind_that_is_asked_for(made, tools, tmp_path):
+    """The jackknife's are those of leaving out one patient after the other, by SciPy."""
+    compare(tools, made / "expression", tmp_path / "b", "--correlation-intervals", "bootstrap")
+    jackknife, bootstrap = results(made / "expression-tables"), results(tmp_path / "b")
+    parts = {key: rest for key, *rest in averaged(read_values(made / "expression"), "predicted")}
+    truth, wide = parts["one", "LINEAR"]
+    x, y, n = wide.mean(axis=1).to_numpy(), truth.to_numpy(), len(truth)
+    z = np.arctanh([stats.pearsonr(np.delete(x, i), np.delete(y, i))[0] for i in range(n)])
+    whole = np.arctanh(stats.pearsonr(x, y)[0])
+    half = np.sqrt(2 * (n - 1) / n * ((z - whole) ** 2).sum()) * stats.t.ppf(0.975, n - 1)
+    row = jackknife.loc[("one", "LINEAR", "pearson")]
+    assert row["ci_low"] == pytest.approx(np.tanh(whole - half), abs=1e-5)
+    assert row["ci_high"] == pytest.approx(np.tanh(whole + half), abs=1e-5)
+    assert bootstrap.loc[("one", "LINEAR", "pearson"), "ci_low"] != row["ci_low"]
+    pd.testing.assert_series_equal(jackknife["value"], bootstrap["value"])
+
+
+def test_a_difference_between_sites_is_no_prediction_within_them(tools, tmp_path):
+    """Truth and feature differ between two sites, and have nothing to do with each other within."""
+    rng = np.random.default_rng(0)
+    site = np.repeat(["05", "44"], 20)
+    names = [f"TCGA-{s}-{i:04d}" for i, s in enumerate(site)]
+    shift = 4.0 * (site == "44")
+    one = pd.DataFrame({"f": shift + rng.normal(size=40), "g": rng.normal(size=40)}, index=names)
+    one.rename_axis("patient_id").to_csv(tmp_path / "one.csv")
+    genes = pd.DataFrame({"SITE": shift + rng.normal(size=40)}, index=names)
+    genes.T.rename_axis("gene").to_csv(tmp_path / "genes.tsv", sep="\t")
+    tools.ok(
+        "predict", "--features", tmp_path / "one.csv", "--expression", tmp_path / "genes.tsv",
+        "--transform", "none", *QUICK, "--out", tmp_path / "p",
+    )  # fmt: skip
+    p_of = {}
+    for words in ((), ("--permute-within", "site")):
+        out = tmp_path / f"tables{len(words)}"
+        tools.ok(
+            "compare", "--predictions", tmp_path / "p", "--baseline", "one", "--draws", 999,
+            *words, "--out", out,
+        )  # fmt: skip
+        p_of[words] = results(out).loc[("one", "SITE", "p_permutation"), "value"]
+    assert p_of[()] < 0.01
+    assert p_of[("--permute-within", "site")] > 0.05
+    facts = json.loads((tmp_path / "tables2/manifest.json").read_text())["facts"]["blocks"][0]
+    assert (facts["permuted_within"], facts["n_sites"], facts["n_alone_at_site"]) == ("site", 2, 0)
+    tools.ok("draw", "--inputs", tmp_path / "tables2", "--out", tmp_path / "report")
+    assert "within their site" in (tmp_path / "report/index.html").read_text()
+
+
+def test_permuting_within_sites_needs_sites_and_expression(made, tools, tmp_path):
+    from histograft.verbs.expression_comparison import _sites
+
+    with pytest.raises(InputError, match="no TCGA barcode"):
+        _sites(["TCGA-05-4244", "patient 7"])
+    outcome = tools.run(
+        "compare", "--predictions", made / "mutation", "--baseline", "two", "--draws", 100,
+        "--permute-within", "site", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert outcome.code == 1
+    assert "is for predictions of expression" in outcome.err

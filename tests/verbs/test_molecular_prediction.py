@@ -188,6 +188,7 @@ def test_another_cohort_is_fitted_on(cohort, predict, tmp_path, tools):
     assert set(table["protocol"]) == {"external"}
     facts = facts_of(out)
     assert (facts["n_units"], facts["n_fit"], facts["protocol"]) == (30, 30, "external")
+    assert facts["fit_on"] == "another cohort"  # both tables are called one.csv
     scores = read_status(predict(*cohorts, *cohort.mutations, out="m")).set_index("target")
     signal = scores.loc["SIGNAL"].set_index("unit")
     assert sorted(signal.index) == here
@@ -201,6 +202,33 @@ def test_another_cohort_is_fitted_on(cohort, predict, tmp_path, tools):
         "compare", "--predictions", tmp_path / "e", tmp_path / "m", "--baseline", "one",
         "--draws", 100, "--out", tmp_path / "tables",
     )  # fmt: skip
+
+
+def test_cohorts_have_the_names_that_they_are_given(cohort, predict, tmp_path, tools):
+    """Two cohorts in folders of one name are told apart, and do not clash in one comparison."""
+    halves = {}
+    for half, rows in (("here", slice(0, 30)), ("there", slice(30, None))):
+        (tmp_path / half).mkdir()
+        cohort.one.iloc[rows].to_csv(halves.setdefault(half, tmp_path / half / "one.csv"))
+    expression = ("--expression", cohort.paths["expression"])
+    words = ("--features", halves["here"], "--fit-on", halves["there"], *expression)
+    out = predict(*words, "--name", "Here", "--fit-name", "There", out="external")
+    facts = facts_of(out)
+    assert (facts["dataset"], facts["fit_on"]) == ("Here", "There")
+    assert facts["how"] == "fitted once on 30 patients of There"
+    assert set(read_values(out)["dataset"]) == {"Here"}
+    names = ("--name", "A", "--fit-name", "A")
+    refused = tools.run("predict", *words, *names, "--out", tmp_path / "no")
+    assert "both cohorts are called A" in refused.err
+    a, b = (
+        predict("--features", table, *expression, "--name", name, out=name)
+        for name, table in zip("ab", halves.values(), strict=True)
+    )
+    tools.ok(
+        "compare", "--predictions", a, b, "--baseline", "one", "--draws", 100,
+        "--out", tmp_path / "two",
+    )  # fmt: skip
+    assert set(pd.read_csv(tmp_path / "two/results.csv")["dataset"]) == {"a", "b"}
 
 
 def test_cohorts_must_not_share_patients_and_must_share_features(cohort, tools, tmp_path):

@@ -144,40 +144,63 @@ def test_several_tests_are_counted_in_one_sentence():
     assert (
         sentence == "FTX against IMGNET: more accurate in 1 of 2 tests, no difference shown in 1."
     )
-    assert len(lines) == 2
+    assert len(lines) == 4  # and that not all patients are known, a line for each protocol
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({}, "its folds probably share patients"),
-        ({"grouped": True, "ci_unit": "group"}, "far above the external test (70.0 %)."),
-        ({"fit_on": "other"}, "Fitted on other instead, 70.0 % are reached"),
+        ({"grouped": True, "ci_unit": "group"}, "far above the held-out rows (70.0 %)."),
+        ({"protocol": "external"}, "Fitted on other instead, 70.0 % are reached"),
     ],
 )
 def test_folds_are_suspected_only_where_patients_may_be_shared(options, said):
+    other = options.get("protocol", "held-out")
     rows = [
         BASE, ("cv", "ftx-dense", 0.95, 0.93, 0.97, 0.05, 0.001),
-        ("external", "imgnet-gap", 0.65, 0.6, 0.7, NAN, NAN),
-        ("external", "ftx-dense", 0.70, 0.65, 0.75, 0.05, 0.001),
+        (other, "imgnet-gap", 0.65, 0.6, 0.7, NAN, NAN),
+        (other, "ftx-dense", 0.70, 0.65, 0.75, 0.05, 0.001),
     ]  # fmt: skip
-    line = verdict(compared(rows, **options))[1][0]
+    rest = {name: value for name, value in options.items() if name != "protocol"}
+    line = verdict(compared(rows, fit_on="other", **rest))[1][0]
     assert said in line
     assert ("share patients" in line) == (options == {})
 
 
-def test_a_shortcut_that_is_as_good_is_said_in_the_answer():
+@pytest.mark.parametrize(
+    ("reached", "said"),
+    [
+        (0.96, "the mean RGB alone reaches 96.0 %"),
+        (0.935, "the mean RGB alone comes near with 93.5 %"),  # two points less, or in the interval
+        (0.80, None),
+    ],
+)
+def test_a_shortcut_that_is_as_good_or_nearly_is_said_in_the_answer(reached, said):
     rows = [
         BASE, ("cv", "ftx-dense", 0.95, 0.93, 0.97, 0.05, 0.001),
-        ("cv", "shortcut-rgb", 0.96, 0.9, 0.99, 0.06, NAN),
+        ("cv", "shortcut-rgb", reached, 0.7, 0.99, 0.06, NAN),
     ]  # fmt: skip
-    assert "the mean RGB alone reaches 96.0 %" in verdict(compared(rows))[1][0]
+    line = verdict(compared(rows))[1][0]
+    assert ("without any network" in line) == (said is not None)
+    assert (said or "") in line
     assert "mean RGB" in caveats(compared(rows))[-1]
+
+
+def test_a_clear_interval_beside_an_unclear_p_is_explained():
+    """Several tests: p is corrected, the interval is not."""
+    rows = [BASE, ("cv", "ftx-dense", 0.95, 0.93, 0.97, 0.05, 0.3)]
+    other = ("external", "ftx-dense", 0.95, 0.93, 0.97, 0.005, 0.3)
+    clear, unclear = verdict(compared([*rows, other]))[1][:2]
+    assert "p = 0.30 after Holm's correction over 2 tests" in clear
+    assert "leaves out 0, but is not corrected" in clear
+    assert "leaves out 0" not in unclear
 
 
 @pytest.mark.parametrize("known", [0.0, 0.01, 1.0])
 def test_unknown_patients_are_said_where_any_is_unknown(known):
-    text = " ".join(caveats(compared([BASE], groups_known=known)))
+    rows = [BASE, ("cv", "ftx-dense", 0.95, 0.93, 0.97, 0.05, 0.001)]
+    text = " ".join(verdict(compared(rows, groups_known=known))[1])
     assert ("Not all patients are known" in text) == (known < 1)
 
 

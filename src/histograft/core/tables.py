@@ -11,7 +11,12 @@ from histograft.core.columns import Column, Kind, TableSpec
 SPLITS = ("train", "val", "test")
 
 # How units are tested, and what to call it before people.
-PROTOCOLS = {"cv": "cross-validation", "external": "external test", "sites": "sites left out"}
+PROTOCOLS = {
+    "cv": "cross-validation",
+    "external": "external test",
+    "held-out": "held-out rows",
+    "sites": "sites left out",
+}
 
 
 def _optional(name: str, kind: Kind, meaning: str) -> Column:
@@ -67,7 +72,7 @@ PATCHES = TableSpec(
         Column("group", "text", "what must stay on one side of a split; never empty"),
         Column("group_source", "text", "'samples', 'catalogue' or 'image' (no group was known)"),
         Column("split", "text", "train, val or test"),
-        Column("split_source", "text", "'samples', 'column' or 'drawn'"),
+        Column("split_source", "text", "'samples', 'column', 'drawn' or 'drawn patches'"),
         Column("source_file", "text", "path of the source image below the samples' folder"),
         Column("source_sha256", "text", "SHA-256 of the source file"),
         Column("source_format", "text", "format of the source file, such as JPEG"),
@@ -241,7 +246,11 @@ RESULTS = TableSpec(
     "results",
     (
         Column("dataset", "text", "data set that is reported"),
-        Column("protocol", "text", "'cv', 'sites' or 'external'"),
+        Column(
+            "protocol",
+            "text",
+            "'cv', 'sites', 'external', or 'held-out': fitted on other rows of the same set",
+        ),
         Column("target", "text", "what is predicted"),
         Column("model", "text", "fixed name of the feature extractor, such as imgnet-gap"),
         Column("label", "text", "what to call the model before people"),
@@ -250,7 +259,10 @@ RESULTS = TableSpec(
         _nullable("ci_low", "number", "lower end of the 95 % interval"),
         _nullable("ci_high", "number", "upper end of the 95 % interval"),
         Column(
-            "ci_unit", "text", "what was resampled for the interval: group, image, patch or patient"
+            "ci_unit",
+            "text",
+            "what is independent in the interval: group, mixed (groups, and patches of unknown "
+            "group), image, patch or patient",
         ),
         Column("n_units", "integer", "units behind the value"),
         Column("n_groups", "integer", "groups behind the interval"),

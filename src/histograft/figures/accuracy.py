@@ -150,7 +150,8 @@ def _sizes(results: pd.DataFrame) -> str:
     n_units, n_groups = int(counts["n_units"].iloc[0]), int(counts["n_groups"].iloc[0])
     if set(counts["ci_unit"]) == {"patch"}:
         return f" · {n_units:,} patches, no groups used"
-    kind = "images" if set(counts["ci_unit"]) == {"image"} else "groups"
+    kinds = {"image": "images", "mixed": "groups and images"}
+    kind = kinds.get(str(counts["ci_unit"].iloc[0]), "groups")
     return f" · {n_units:,} patches in {n_groups:,} {kind}"
 
 

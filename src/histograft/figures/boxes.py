@@ -21,7 +21,11 @@ from histograft.figures.style import INK, MUTED
 BOX_LEGEND = "box, line, whiskers, dots: repeats of the cross-\nvalidation (split noise, not a CI)"
 
 
-PLURALS = {"patch": "patches", "image": "source images"}
+PLURALS = {
+    "patch": "patches",
+    "image": "source images",
+    "mixed": "groups and images of unknown group",
+}
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,7 @@ class _Collected:
         self.difference = np.array([r[i] - r[j] for i, j in self.pairs]).reshape(-1, n_targets)
         self.interval = np.full((2, *r.shape), np.nan)
         self.difference_interval = np.full((2, *self.difference.shape), np.nan)
-        self.shared: Bool = np.isfinite(r).all(axis=0)
+        self.shared: Bool = ~np.isnan(r.sum(axis=0))
         self.total = np.zeros((n_models, n_groups))
         self.count = np.zeros(n_groups, dtype=np.int64)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from histograft.core.artefact import Artefact, Identity, claim, open_artefact
 from histograft.core.configuration import Role, fields_with_role, require_at_least
@@ -15,7 +15,9 @@ from histograft.verbs.comparison import (
     COMPARISONS_TABLE,
     PLAIN_T,
     RESULTS_TABLE,
+    Choices,
     Comparison,
+    told_protocol,
 )
 from histograft.verbs.comparison_told import tell_accuracies, tell_pairs
 from histograft.verbs.expression_comparison import ExpressionComparison
@@ -25,7 +27,7 @@ from histograft.verbs.mutation_comparison import MutationComparison
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1
+VERSION = 2
 
 LABELS = {
     "imgnet-gap": "IMGNET (pooled features)",
@@ -58,11 +60,17 @@ class Compare:
     labels : tuple of str
         What to call a model before people, written model=label.
     draws : int
-        Draws of the cluster bootstrap.
+        Draws of bootstraps, permutations and swaps.
+    correlation_intervals : str
+        Intervals of correlations with expression: "jackknife" over patients, or "bootstrap", whose
+        percentile intervals are too short where values have heavy tails.
+    permute_within : str
+        "site": whether a gene is predicted is tested by exchanging patients of one TCGA site
+        only, so that a difference between sites is not taken for a prediction.
     plain_t : bool
         Also print the plain paired t test over repeats (as in Li 2022), which is misleading.
     seed : int
-        Seed of the bootstrap.
+        Seed of draws.
     """
 
     predictions: Annotated[tuple[Path, ...], Role.INPUT]
@@ -71,6 +79,8 @@ class Compare:
     pairs: tuple[str, ...] = ("ftx-dense:imgnet-dense", "ftx-gap:imgnet-gap")
     labels: tuple[str, ...] = ()
     draws: int = 10_000
+    correlation_intervals: Literal["jackknife", "bootstrap"] = "jackknife"
+    permute_within: Literal["site"] | None = None
     plain_t: bool = False
     seed: int = 0
 
@@ -118,6 +128,7 @@ def compare(config: Compare, reporter: Reporter = SILENT) -> Artefact:
         The folder is taken, or cannot be written.
     """
     artefacts = _opened(config, reporter)
+    _check_options(config, artefacts)
     settings = fields_with_role(config, Role.SETTING)
     settings.pop("seed")
     inputs = tuple(artefact.as_input("predictions") for artefact in artefacts)
@@ -126,20 +137,20 @@ def compare(config: Compare, reporter: Reporter = SILENT) -> Artefact:
         reporter.note(f"the comparison is there already ({draft.path})")
         return draft
     with draft:
-        tables, warnings = _tables(config, artefacts, reporter)
+        tables, blocks = _tables(config, artefacts, reporter)
         for name, table in tables.items():
             with draft.writing(name) as path:
                 table.to_csv(path, index=False, float_format="%.10g")
         results, comparisons = tables[RESULTS_TABLE], tables[COMPARISONS_TABLE]
-        blocks = zip(artefacts, warnings, strict=True)
         tell_accuracies(results, reporter)
-        tell_pairs(comparisons[comparisons["metric"] == "accuracy"], reporter)
+        labels = dict(zip(results["model"], results["label"], strict=True))
+        tell_pairs(comparisons[comparisons["metric"] == "accuracy"], labels, reporter)
         tell_genes(results, comparisons, reporter)
         return draft.finish(
             {
                 "baseline": config.baseline,
-                "labels": dict(zip(results["model"], results["label"], strict=True)),
-                "blocks": [artefact.facts | {"warning": warning} for artefact, warning in blocks],
+                "labels": labels,
+                "blocks": blocks,
                 "n_tests": int(comparisons["p_adjusted"].notna().sum()),
             }
         )
@@ -163,21 +174,27 @@ def _opened(config: Compare, reporter: Reporter) -> list[Artefact]:
 
 def _tables(
     config: Compare, artefacts: list[Artefact], reporter: Reporter
-) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Compare within each artefact; all tables by file name, and a warning for each artefact."""
+) -> tuple[dict[str, pd.DataFrame], list[dict[str, Any]]]:
+    """Compare within each artefact; all tables by file name, and facts on each artefact."""
     pairs = [(a, b) for a, _, b in (text.partition(":") for text in config.pairs)]
     labels = LABELS | dict(text.split("=", 1) for text in config.labels)
     parts: dict[str, list[pd.DataFrame]] = {}
-    warnings: list[str] = []
+    blocks: list[dict[str, Any]] = []
+    choices = Choices(
+        config.draws, config.seed, config.correlation_intervals, config.permute_within
+    )
     with reporter.task("bootstrap intervals and paired tests", len(artefacts)) as task:
         for artefact in artefacts:
             kind = COMPARISONS[artefact.facts.get("task", "class")]
-            block = kind.of(artefact, config.draws, config.seed)
+            block = kind.of(artefact, choices)
+            protocol = told_protocol(artefact.facts)
             for name, table in block.tables(config.baseline, pairs, plain_t=config.plain_t).items():
-                parts.setdefault(name, []).append(table.assign(family=_family(artefact)))
+                table = table.assign(family=_family(artefact), protocol=protocol)
+                parts.setdefault(name, []).append(table)
             if block.warning:
                 reporter.warn(f"{block.name}: {block.warning}")
-            warnings.append(block.warning)
+            told = {"protocol": protocol, "warning": block.warning} | block.told
+            blocks.append(artefact.facts | told)
             task.advance(1, block.name)
     tables = {name: _stacked(frames) for name, frames in parts.items()}
     _adjust(tables[RESULTS_TABLE], tables[COMPARISONS_TABLE])
@@ -185,19 +202,30 @@ def _tables(
     for table in tables.values():
         table.insert(3, "label", table["model"].map(lambda model: labels.get(model, model)))
     tables[RESULTS_TABLE] = RESULTS.check(tables[RESULTS_TABLE], RESULTS_TABLE)
-    return tables, warnings
+    return tables, blocks
+
+
+def _check_options(config: Compare, artefacts: list[Artefact]) -> None:
+    """Refuse options of expression where none was predicted."""
+    if config.permute_within and all(a.facts.get("task") != "expression" for a in artefacts):
+        raise InputError(
+            f"--permute-within {config.permute_within} is for predictions of expression",
+            "leave it out, or give such predictions",
+        )
 
 
 def _refuse_two_alike(artefacts: list[Artefact]) -> None:
     """Refuse two predictions whose rows could not be told apart in the tables."""
     found: dict[tuple[str, ...], Artefact] = {}
     for artefact in artefacts:
-        what = tuple(str(artefact.facts[key]) for key in ("dataset", "protocol", "target"))
+        facts = artefact.facts
+        what = (str(facts["dataset"]), told_protocol(facts), str(facts["target"]))
         if other := found.get(what):
             raise InputError(
                 f"{other.path} and {artefact.path} are both predictions of {what[2]} in {what[0]} "
                 f"({what[1]})",
-                "compare them in two commands, or predict all models together",
+                "predict all models together, or give one of two cohorts another name (histograft "
+                "predict --name)",
             )
         found[what] = artefact
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from histograft.core.artefact import Artefact
 from histograft.core.errors import InputError
@@ -31,6 +31,41 @@ COMPARED = (
     "test", "p_value", "p_adjusted",
 )  # fmt: skip
 COMPARISON_COLUMNS = ["dataset", "protocol", "target", "model", "metric", *COMPARED]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How predictions are compared; which of it is used depends on what is predicted.
+
+    Attributes
+    ----------
+    draws : int
+        Draws of bootstraps, permutations and swaps.
+    seed : int
+        Root of their chance.
+    correlation_intervals : {"jackknife", "bootstrap"}
+        Intervals of correlations.
+    permute_within : {"site"} or None
+        Whom permutations exchange: patients of one site only, or all.
+    """
+
+    draws: int
+    seed: int
+    correlation_intervals: Literal["jackknife", "bootstrap"] = "jackknife"
+    permute_within: Literal["site"] | None = None
+
+
+def told_protocol(facts: dict[str, Any]) -> str:
+    """Return the protocol of predictions; a test on other rows of the set fitted on is held out.
+
+    Examples
+    --------
+    >>> told_protocol({"protocol": "external", "held_out": True})
+    'held-out'
+    """
+    # Artefacts of patches that do not say so yet tell it by the names of the sets.
+    same = facts.get("task", "class") == "class" and facts.get("fit_on") == facts.get("dataset", "")
+    return "held-out" if facts.get("held_out", same) else str(facts["protocol"])
 
 
 @dataclass
@@ -65,7 +100,7 @@ class Comparison:
     draws: BootstrapDraws
 
     @classmethod
-    def of(cls, artefact: Artefact, n_draws: int, seed: int) -> Self:
+    def of(cls, artefact: Artefact, choices: Choices) -> Self:
         """Read a predictions artefact and draw the bootstrap."""
         import numpy as np
         import pandas as pd
@@ -92,7 +127,7 @@ class Comparison:
         name = f"{artefact.facts['dataset']} ({artefact.facts['protocol']})"
         draws = cluster_bootstrap(
             truth, predicted, groups, classes,
-            n_draws=n_draws, rng=generator(seed, "bootstrap", name),
+            n_draws=choices.draws, rng=generator(choices.seed, "bootstrap", name),
         )  # fmt: skip
         return cls(artefact.facts, models, classes, truth, predicted, folds, groups, draws)
 
@@ -100,6 +135,11 @@ class Comparison:
     def name(self) -> str:
         """Data set and protocol, for people."""
         return f"{self.facts['dataset']} ({self.facts['protocol']})"
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """Facts that the comparison adds to those of the predictions."""
+        return {}
 
     @property
     def warning(self) -> str:

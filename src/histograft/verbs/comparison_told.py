@@ -18,7 +18,12 @@ from histograft.verbs.comparison import PLAIN_T
 if TYPE_CHECKING:
     import pandas as pd
 
-UNITS = {"group": "groups", "image": "source images", "patch": "patches"}
+UNITS = {
+    "group": "groups",
+    "mixed": "groups and images of unknown group",
+    "image": "source images",
+    "patch": "patches",
+}
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -75,13 +80,15 @@ def tell_accuracies(results: pd.DataFrame, reporter: Reporter) -> None:
         )
 
 
-def tell_pairs(comparisons: pd.DataFrame, reporter: Reporter) -> None:
+def tell_pairs(comparisons: pd.DataFrame, labels: dict[str, str], reporter: Reporter) -> None:
     """Show every paired comparison, a table for each data set, protocol and test.
 
     Parameters
     ----------
     comparisons : pandas.DataFrame
         The comparisons table.
+    labels : dict of str to str
+        What to call each model.
     reporter : Reporter
         Whom to show it, with a warning where a misleading test is among them.
     """
@@ -93,7 +100,7 @@ def tell_pairs(comparisons: pd.DataFrame, reporter: Reporter) -> None:
             ["models", "points", "95 % interval", "p", "p (Holm)"],
             [
                 [
-                    f"{row['model']} − {row['compared_with']}",
+                    f"{row['label']} − {labels.get(row['compared_with'], row['compared_with'])}",
                     points(row["difference"]),
                     points_range(row["difference_low"], row["difference_high"]),
                     format_p(row["p_value"]),

@@ -16,6 +16,7 @@ from histograft.verbs.comparison import (
     COMPARISONS_TABLE,
     REPEATS_TABLE,
     RESULTS_TABLE,
+    Choices,
 )
 from histograft.verbs.value_files import read_values
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from histograft.stats.correlation_bootstrap import CorrelationIntervals
+    from histograft.stats.correlation_jackknife import JackknifeIntervals
     from histograft.stats.permutation import PermutationTest
 
 ALL_GENES = "all genes"
@@ -48,10 +50,10 @@ class ExpressionComparison:
         repeat for some patient, so that all numbers are of the same patients.
     r_of_repeats : array of float64, shape (M, R, G)
         Correlation in each repeat; NaN likewise.
-    n_draws : int
-        Draws of the bootstrap, permutations and swaps.
-    seed : int
-        Root of their chance.
+    sites : list of str or None
+        Site of each patient, where patients are permuted within sites.
+    choices : Choices
+        Draws, seed, and how intervals and permutations are made.
     """
 
     facts: dict[str, Any]
@@ -60,11 +62,11 @@ class ExpressionComparison:
     truth: NDArray[np.float64]
     averaged: NDArray[np.float64]
     r_of_repeats: NDArray[np.float64]
-    n_draws: int
-    seed: int
+    sites: list[str] | None
+    choices: Choices
 
     @classmethod
-    def of(cls, artefact: Artefact, n_draws: int, seed: int) -> Self:
+    def of(cls, artefact: Artefact, choices: Choices) -> Self:
         """Read a predictions artefact; of repeats only their correlations are kept."""
         import numpy as np
 
@@ -83,13 +85,26 @@ class ExpressionComparison:
         averaged[:, :, gone] = r_of_repeats[:, :, gone] = np.nan
         return cls(
             artefact.facts, list(models), first.genes, first.truth, averaged, r_of_repeats,
-            n_draws, seed,
+            _sites(first.units) if choices.permute_within == "site" else None, choices,
         )  # fmt: skip
 
     @property
     def name(self) -> str:
         """Cohort and what is predicted, for people."""
         return f"{self.facts['dataset']} (expression)"
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """Facts that the comparison adds to those of the predictions."""
+        facts: dict[str, Any] = {"intervals": self.choices.correlation_intervals}
+        if self.sites is None:
+            return facts
+        counts = [self.sites.count(site) for site in dict.fromkeys(self.sites)]
+        return facts | {
+            "permuted_within": "site",
+            "n_sites": len(counts),
+            "n_alone_at_site": counts.count(1),
+        }
 
     @property
     def warning(self) -> str:
@@ -123,18 +138,24 @@ class ExpressionComparison:
         return bool(self.facts["protocol"] != "external")
 
     @cached_property
-    def _intervals(self) -> CorrelationIntervals:
+    def _intervals(self) -> CorrelationIntervals | JackknifeIntervals:
         import numpy as np
 
         from histograft.stats.correlation_bootstrap import correlation_bootstrap
+        from histograft.stats.correlation_jackknife import correlation_jackknife
 
+        patients = np.arange(len(self.truth))
+        if self.choices.correlation_intervals == "jackknife":
+            return correlation_jackknife(
+                self.averaged, self.truth, patients, cross_validated=self._cross_validated
+            )
         return correlation_bootstrap(
             self.averaged,
             self.truth,
-            np.arange(len(self.truth)),
-            n_draws=self.n_draws,
+            patients,
+            n_draws=self.choices.draws,
             cross_validated=self._cross_validated,
-            rng=generator(self.seed, "bootstrap", self.name),
+            rng=generator(self.choices.seed, "bootstrap", self.name),
         )
 
     @cached_property
@@ -144,9 +165,10 @@ class ExpressionComparison:
         return permutation_test(
             self.averaged,
             self.truth,
+            within=self.sites,
             cross_validated=self._cross_validated,
-            n_permutations=self.n_draws,
-            rng=generator(self.seed, "permutation", self.name),
+            n_permutations=self.choices.draws,
+            rng=generator(self.choices.seed, "permutation", self.name),
         )
 
     @cached_property
@@ -254,8 +276,8 @@ class ExpressionComparison:
             self.truth,
             fdr=fdr,
             cross_validated=self._cross_validated,
-            n_swaps=self.n_draws,
-            rng=generator(self.seed, "swaps", self.name, model, other, str(fdr)),
+            n_swaps=self.choices.draws,
+            rng=generator(self.choices.seed, "swaps", self.name, model, other, str(fdr)),
         )
         ends: dict[str, Any] = {}
         if fdr is None:
@@ -311,6 +333,7 @@ class ExpressionComparison:
 class _Genes:
     """Some genes of one model; arrays as in `ExpressionComparison`, without its first axis."""
 
+    units: list[str]
     genes: list[str]
     truth: NDArray[np.float64]
     averaged: NDArray[np.float64]
@@ -332,10 +355,11 @@ def _read_models(artefact: Artefact) -> dict[str, _Genes]:
         lacking = (np.isnan(table.predicted) & np.isfinite(truth)).any(axis=(0, 1))
         predicted = np.where(lacking, np.nan, table.predicted)
         averaged = predicted.mean(axis=0, dtype=np.float64)
-        part = _Genes(table.targets, truth, averaged, correlate(predicted, truth).r)
+        part = _Genes(table.units, table.targets, truth, averaged, correlate(predicted, truth).r)
         found.setdefault(table.model, []).append(part)
     return {
         model: _Genes(
+            parts[0].units,
             [gene for part in parts for gene in part.genes],
             *(
                 np.concatenate([getattr(part, name) for part in parts], axis=1)
@@ -344,6 +368,19 @@ def _read_models(artefact: Artefact) -> dict[str, _Genes]:
         )
         for model, parts in found.items()
     }
+
+
+def _sites(patients: Sequence[str]) -> list[str]:
+    """Return where patients are from, by their TCGA barcodes."""
+    from histograft.stats.site_folds import tcga_site
+
+    try:
+        return [tcga_site(patient) for patient in patients]
+    except InputError as error:
+        raise InputError(
+            f"--permute-within site: {error.problem}",
+            "leave it out, or name patients by TCGA barcodes",
+        ) from error
 
 
 def _mean(r: NDArray[np.float64]) -> float:

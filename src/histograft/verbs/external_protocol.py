@@ -73,7 +73,8 @@ def evaluate_externally(
             task.advance(1, model)
     facts = prediction_facts(config, test, index, classes) | {
         "protocol": "external",
-        "fit_on": fit.name,
+        "fit_on": config.name or fit.name if same else fit.name,
+        "held_out": same,
         "n_fit": int(fit_rows.sum()),
         "shared": shared,
         "rows": "test" if len(index) < len(test.index) else "all",

@@ -75,7 +75,7 @@ def predict_molecular(
         drops.to_csv(path, index=False)
     facts = _facts(work, drops) | found
     if others is not None:
-        facts |= {"fit_on": others.name}
+        facts |= {"fit_on": work.fit_on}
     return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
 
 
@@ -104,7 +104,17 @@ def _join(
             "give tables that hold both cohorts (a folder of MAF files may)",
         )
     chosen = {model: table.to_numpy(np.float64)[rows] for model, table in models.items()}
-    return MolecularWork(config, features.name, chosen, targets, fitted_on, draft)
+    fit_on = "" if others is None else _name_of_other(config, features.name, others.name)
+    return MolecularWork(config, features.name, chosen, targets, fitted_on, fit_on, draft)
+
+
+def _name_of_other(config: Predict, tested: str, other: str) -> str:
+    """Name the cohort fitted on so that it can be told from the one that is tested."""
+    if other != tested:
+        return other
+    if config.name is None and config.fit_name is None:
+        return "another cohort"  # tables of one model have one name in both folders
+    raise InputError(f"both cohorts are called {other}", "give --name or --fit-name another name")
 
 
 def _stacked(features: PatientFeatures, others: PatientFeatures) -> dict[str, pd.DataFrame]:

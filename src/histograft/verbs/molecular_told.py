@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from histograft.core.reporter import Reporter
-from histograft.figures.numerals import format_p
+from histograft.figures.numerals import NOTHING, format_p, signed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,8 @@ def tell_genes(results: pd.DataFrame, comparisons: pd.DataFrame, reporter: Repor
     """Show what is predicted of genes, and the differences between models; nothing for patches."""
     _tell_areas(results, reporter)
     _tell_expression(results, reporter)
-    _tell_differences(comparisons[comparisons["metric"].isin(METRICS)], reporter)
+    labels = dict(zip(results["model"], results["label"], strict=True))
+    _tell_differences(comparisons[comparisons["metric"].isin(METRICS)], labels, reporter)
 
 
 def _tell_areas(results: pd.DataFrame, reporter: Reporter) -> None:
@@ -34,7 +36,7 @@ def _tell_areas(results: pd.DataFrame, reporter: Reporter) -> None:
                 row["target"],
                 row["label"],
                 f"{row['value']:.3f}",
-                _range(row["ci_low"], row["ci_high"], ""),
+                _range(row["ci_low"], row["ci_high"], _plain),
                 f"{row['n_units']:,}",
             ]
             for row in shown.to_dict("records")
@@ -48,25 +50,28 @@ def _tell_expression(results: pd.DataFrame, reporter: Reporter) -> None:
         value = rows_of.set_index("metric")["value"]
         reporter.note(
             f"{dataset}, {label}: {value['n_genes_predicted']:.0f} of {value['n_genes']:.0f} genes "
-            f"are predicted (FDR 5 %); mean correlation {value['mean_pearson']:.3f}"
+            f"are predicted (FDR 5 %); mean correlation {_plain(value['mean_pearson'])}"
         )
 
 
-def _tell_differences(comparisons: pd.DataFrame, reporter: Reporter) -> None:
+def _tell_differences(
+    comparisons: pd.DataFrame, labels: dict[str, str], reporter: Reporter
+) -> None:
     keys = ["dataset", "metric", "compared_with", "test"]
     for (dataset, metric, other, test), part in comparisons.groupby(keys, sort=False):
+        called = labels.get(str(other), str(other))
         rows = [
             [
                 row["target"],
                 row["label"],
-                f"{row['difference']:+.3f}",
+                signed(row["difference"], 3),
                 _range(row["difference_low"], row["difference_high"]),
                 format_p(row["p_value"]),
                 format_p(row["p_adjusted"]),
             ]
             for row in part.to_dict("records")
         ]
-        title = f"{dataset}: {METRICS[str(metric)]} less that of {other}; {test}"
+        title = f"{dataset}: {METRICS[str(metric)]} less that of {called}; {test}"
         if len(rows) > MOST_GENES:
             title += f" (the first {MOST_GENES} of {len(rows)}; all are in comparisons.csv)"
         reporter.table(
@@ -76,6 +81,14 @@ def _tell_differences(comparisons: pd.DataFrame, reporter: Reporter) -> None:
         )
 
 
-def _range(low: float, high: float, sign: str = "+") -> str:
+def _plain(number: float) -> str:
+    return signed(number, 3).removeprefix("+")
+
+
+def _with_sign(number: float) -> str:
+    return signed(number, 3)
+
+
+def _range(low: float, high: float, written: Callable[[float], str] = _with_sign) -> str:
     """Write an interval; an undefined one, such as of a single mutated patient, is a dash."""
-    return f"{low:{sign}.3f} to {high:{sign}.3f}" if low == low else "–"
+    return f"{written(low)} to {written(high)}" if low == low else NOTHING

@@ -40,6 +40,8 @@ class MolecularWork:
         Rows are the N patients.
     only_fitted_on : array of bool, shape (N,)
         Patients of another cohort, who are not tested.
+    fit_on : str
+        Name of that cohort; empty without one.
     draft : Draft
         Of kind ``predictions``.
     """
@@ -49,6 +51,7 @@ class MolecularWork:
     features: dict[str, NDArray[np.float64]]
     targets: Targets
     only_fitted_on: NDArray[np.bool_]
+    fit_on: str
     draft: Draft
 
     @property
@@ -184,7 +187,7 @@ def describe_plan(work: MolecularWork, plan: FoldPlan) -> dict[str, Any]:
     """Say in facts who was fitted on and who tested: numbers, and ``how`` as words for people."""
     if work.protocol == "external":
         n_fit = int(work.only_fitted_on.sum())
-        return {"n_fit": n_fit, "how": f"fitted once on {n_fit:,} patients of another cohort"}
+        return {"n_fit": n_fit, "how": f"fitted once on {n_fit:,} patients of {work.fit_on}"}
     facts = {"folds": plan.n_folds, "repeats": plan.n_repeats}
     if work.protocol == "sites":
         n_sites = len({site_of(name) for name in work.patients})

@@ -16,6 +16,7 @@ from histograft.verbs.comparison import (
     COMPARISONS_TABLE,
     REPEATS_TABLE,
     RESULTS_TABLE,
+    Choices,
 )
 from histograft.verbs.molecular_work import MUTATED
 from histograft.verbs.prediction_files import TABLE
@@ -74,11 +75,11 @@ class MutationComparison:
     genes: dict[str, GeneScores]
 
     @classmethod
-    def of(cls, artefact: Artefact, n_draws: int, seed: int) -> Self:
+    def of(cls, artefact: Artefact, choices: Choices) -> Self:
         """Read a predictions artefact; nothing is drawn, as DeLong's intervals need no draws."""
         import pandas as pd
 
-        del n_draws, seed
+        del choices
         table = pd.read_parquet(artefact.file(TABLE))
         table = PREDICTIONS.check(table, f"{artefact.path.name}/{TABLE}")
         models = list(artefact.facts["models"])
@@ -92,6 +93,11 @@ class MutationComparison:
     def name(self) -> str:
         """Cohort and what is predicted, for people."""
         return f"{self.facts['dataset']} (mutation)"
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """Facts that the comparison adds to those of the predictions."""
+        return {}
 
     @property
     def warning(self) -> str:

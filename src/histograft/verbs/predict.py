@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -42,6 +42,11 @@ class Predict:
     fit_on : tuple of Path
         Features to fit on, with the same models: fit once there, test once here. Without them:
         cross-validation within `features`. Of patients the molecular tables hold both cohorts.
+    name : str
+        What to call the set that is tested, in tables and reports, such as where two cohorts have
+        folders of one name; by default as the features call it.
+    fit_name : str
+        What to call the set of --fit-on.
     models : tuple of str
         Models to use; all by default.
     rows : str
@@ -92,6 +97,8 @@ class Predict:
     features: Annotated[tuple[Path, ...], Role.INPUT]
     out: Annotated[Path, Role.OUTPUT]
     fit_on: Annotated[tuple[Path, ...], Role.INPUT] = ()
+    name: str | None = None
+    fit_name: str | None = None
     models: tuple[str, ...] = ()
     rows: Literal["auto", "all", "test"] = "auto"
     probe: Literal["svc", "logistic", "knn"] = "svc"
@@ -121,6 +128,10 @@ class Predict:
         require_at_least(self.workers or 0, 0, "workers")
         if self.c is not None and not self.c > 0:
             raise InputError(f"--c is {self.c}", "give more than 0")
+        if self.fit_name is not None and not self.fit_on:
+            raise InputError("--fit-name names what --fit-on gives", "give --fit-on too")
+        if "" in (self.name, self.fit_name):
+            raise InputError("a set has an empty name", "give letters, or leave the option out")
         if not self.features:
             raise InputError("no features are given", "give one or more features artefacts")
         self._check_molecular()
@@ -212,10 +223,12 @@ def _of_patches(config: Predict, reporter: Reporter) -> Artefact:
 
 def _of_patients(config: Predict, reporter: Reporter) -> Artefact:
     features, inputs = read_patient_features(config.features, config.models)
+    features = replace(features, name=config.name or features.name)
     others = None
     if config.fit_on:
         others, more = read_patient_features(config.fit_on, tuple(features.models), "fit_on")
         inputs += more
+        others = replace(others, name=config.fit_name or others.name)
     tables = MolecularTables(
         config.mutations, config.sequenced, config.expression, config.genes, config.n_genes,
         config.transform, config.seed,
@@ -240,4 +253,6 @@ def _other_kind(config: Predict) -> tuple[tuple[str, ...], dict[str, dict[str, A
 def _settings(config: Predict, *, without: tuple[str, ...]) -> dict[str, Any]:
     """Keep the settings that mean something for what is predicted."""
     settings = fields_with_role(config, Role.SETTING)
-    return {name: v for name, v in settings.items() if name not in ("seed", *without)}
+    # Names that nobody gave are no part of the identity.
+    unnamed = [name for name in ("name", "fit_name") if settings[name] is None]
+    return {name: v for name, v in settings.items() if name not in ("seed", *unnamed, *without)}

@@ -44,18 +44,31 @@ def prediction_facts(
         "n_groups": int(index.loc[kept, "group"].nunique()),
         "largest_class": float(index.loc[kept, "label"].value_counts(normalize=True).iloc[0]),
         "groups_known": known,
-        "ci_unit": "group" if known > 0 else "image" if several else "patch",
+        "ci_unit": _resampled(known, several=several),
         "no_groups": not config.groups,
     }
+
+
+def _resampled(known: float, *, several: bool) -> str:
+    """Name what intervals resample, by the share of patches whose group is known."""
+    if known == 1:
+        return "group"
+    if known > 0:
+        return "mixed"
+    return "image" if several else "patch"
 
 
 def write_predictions(
     config: Predict, draft: Draft, tables: list[pd.DataFrame], facts: dict[str, Any]
 ) -> Artefact:
-    """Write the tables of all models and finish the artefact."""
+    """Write the tables of all models, under the name that the user gave, and finish."""
     import pandas as pd
 
     table = pd.concat([t.astype(object) for t in tables], ignore_index=True)
+    facts = facts | {"dataset": config.name or facts["dataset"]}
+    if "fit_on" in facts:
+        facts["fit_on"] = config.fit_name or facts["fit_on"]
+    table["dataset"] = facts["dataset"]
     numbers = {"repeat": "int32", "fold": "int32", "score": "float64"}
     # Names stand in every row of every repeat: as categories they cost next to nothing.
     table = table.astype({name: numbers.get(name, "category") for name in table.columns})

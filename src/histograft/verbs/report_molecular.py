@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from histograft.figures.numerals import NOTHING, format_p, p_phrase
+from histograft.figures.numerals import NOTHING, format_p, p_phrase, signed
 from histograft.verbs.comparison_told import records
 from histograft.verbs.report_captions import Caption
 from histograft.verbs.report_material import TISSUE, Compared
@@ -76,7 +76,7 @@ def molecular_answers(compared: Compared) -> tuple[str, ...]:
         if block.get("task") == "mutation":
             lines.append(_mutation_answer(rows[rows["metric"] == "auc"], tests))
         elif block.get("task") == "expression":
-            lines.append(_expression_answer(rows, tests))
+            lines.append(_expression_answer(rows, tests, compared.labels))
     return tuple(lines)
 
 
@@ -94,7 +94,7 @@ def _mutation_answer(areas: pd.DataFrame, tests: pd.DataFrame) -> str:
     return f"{told} A difference between models is shown in {n} of {len(tested)} tests."
 
 
-def _expression_answer(rows: pd.DataFrame, tests: pd.DataFrame) -> str:
+def _expression_answer(rows: pd.DataFrame, tests: pd.DataFrame, labels: dict[str, str]) -> str:
     keys = zip(rows["metric"], rows["label"], strict=True)
     value = dict(zip(keys, rows["value"], strict=True))
     counts = "; ".join(
@@ -105,9 +105,9 @@ def _expression_answer(rows: pd.DataFrame, tests: pd.DataFrame) -> str:
     tested = tests[(tests["metric"] == "mean_pearson") & tests["difference_low"].notna()]
     for row in records(tested):
         told += (
-            f" {row['label']} against {row['compared_with']}: mean correlation "
-            f"{row['difference']:+.3f} ({_range(row['difference_low'], row['difference_high'])}; "
-            f"adjusted {p_phrase(row['p_adjusted'])})."
+            f" {row['label']} against {labels.get(row['compared_with'], row['compared_with'])}: "
+            f"mean correlation {signed(row['difference'], 3)} "
+            f"({_difference_range(row)}; adjusted {p_phrase(row['p_adjusted'])})."
         )
     return told
 
@@ -160,8 +160,20 @@ def _cohort_text(block: dict[str, Any]) -> str:
         else "numbers are of predictions averaged over repeats; intervals are over patients, and "
         "allow for predictions that depend on each other"
     )
-    return f"{how.capitalize()}, alike for all models; {machine}; {numbers}." + (
+    return f"{how.capitalize()}, alike for all models; {machine}; {numbers}.{_permuted(block)}" + (
         f" Not used: {drops} (drops.csv)." if drops else ""
+    )
+
+
+def _permuted(block: dict[str, Any]) -> str:
+    """Say whom permutations exchange, where that is not everybody."""
+    if block.get("permuted_within") != "site":
+        return ""
+    alone = block["n_alone_at_site"]
+    stay = f"; {alone:,} alone at theirs stay{'s' if alone == 1 else ''} in place" if alone else ""
+    return (
+        f" Whether a gene is predicted is tested by permuting patients within their site of "
+        f"{block['n_sites']:,}{stay}, so a difference between sites does not count."
     )
 
 
@@ -244,7 +256,7 @@ def _summary_table(rows: pd.DataFrame) -> Table:
         lines.append(
             {
                 "model": label,
-                "mean correlation": f"{mean['value']:.3f}",
+                "mean correlation": signed(mean["value"], 3).removeprefix("+"),
                 "95 % interval": _range(mean["ci_low"], mean["ci_high"]),
                 "genes predicted": f"{value['n_genes_predicted']:.0f} of {value['n_genes']:.0f}",
                 "P < 0.05": f"{value['n_genes_nominal']:.0f}",
@@ -276,7 +288,7 @@ def _tests_table(compared: Compared, block: dict[str, Any]) -> Iterator[Table]:
             "over": row["target"],
             "model": row["label"],
             "compared with": compared.labels.get(row["compared_with"], row["compared_with"]),
-            "difference": f"{row['difference']:+.3f}",
+            "difference": signed(row["difference"], 3),
             "test": row["test"],
             "p": format_p(row["p_value"]),
             "p (Holm)": format_p(row["p_adjusted"]),
@@ -287,4 +299,12 @@ def _tests_table(compared: Compared, block: dict[str, Any]) -> Iterator[Table]:
 
 
 def _range(low: float, high: float) -> str:
-    return f"{low:.3f} to {high:.3f}" if low == low and high == high else NOTHING
+    """Write the interval of a number that has no sign unless it is negative."""
+    if not (low == low and high == high):
+        return NOTHING
+    return " to ".join(signed(end, 3).removeprefix("+") for end in (low, high))
+
+
+def _difference_range(row: dict[str, Any]) -> str:
+    low, high = row["difference_low"], row["difference_high"]
+    return f"{signed(low, 3)} to {signed(high, 3)}" if low == low else NOTHING

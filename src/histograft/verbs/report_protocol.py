@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from histograft.core.artefact import Artefact
-from histograft.verbs.comparison_told import place
+from histograft.verbs.comparison_told import place, unit_words
 from histograft.verbs.report_material import Compared
 
 PROBES = {
@@ -22,9 +22,9 @@ WORDS = {
     "file. Where it comes near a network, the set is easy for the wrong reason",
     "cross-validation": "the set is cut into folds; each is predicted by a classifier that was "
     "fitted on the others",
-    "external test": "the classifier is fitted on other rows (of the same set those that are "
-    "not for testing, of another set all) and tested once on rows that neither it nor the network "
-    "has seen",
+    "held-out rows": "the classifier is fitted on the training rows of the same set and tested "
+    "once on its test rows, which neither it nor the network has seen",
+    "external test": "the classifier is fitted on another set and tested once on this one",
     "group": "what must stay on one side of a split: the patient, else the slide or source image",
     "95 % interval": "where the number would lie with other groups (or patches) of the same kind; "
     "it leaves out other laboratories, scanners and trainings",
@@ -77,7 +77,7 @@ def protocol(compared: Compared) -> dict[str, str]:
     )
     described["Tests"] = (
         "Cross-validation: corrected resampled t test on the accuracies of the folds (Nadeau and "
-        "Bengio 2003, doi:10.1023/A:1024068626366). External test: McNemar, or sign "
+        "Bengio 2003, doi:10.1023/A:1024068626366). Held-out rows, external test: McNemar, or sign "
         "flips over groups where a group has several patches. Holm's correction over the "
         f"{n_tests} tests of tissue types in this report"
     )
@@ -85,13 +85,13 @@ def protocol(compared: Compared) -> dict[str, str]:
 
 
 def _described(block: dict[str, Any]) -> str:
-    unit = {"patch": "patches (no group is known)", "image": "source images"}.get(
-        block["ci_unit"], f"{block['n_groups']:,} groups"
-    )
+    unit = unit_words(block)
+    if block["ci_unit"] == "patch":
+        unit = "patches (no group is known)"
     size = f"{block['n_units']:,} patches, {len(block['classes'])} classes; resampled: {unit}"
     rows = "its test rows" if block["rows"] == "test" else "all rows"
     probe = PROBES.get(block["probe"], block["probe"])
-    if block["protocol"] == "external":
+    if block["protocol"] in ("external", "held-out"):
         fit = f"{block['n_fit']:,} patches of {block['fit_on']}"
         return f"{probe} fitted on {fit}, tested once on {rows}: {size}"
     grouped = "groups kept together" if block["grouped"] else "not grouped"
