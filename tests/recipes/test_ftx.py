@@ -52,7 +52,7 @@ def test_what_it_leaves(done):
     results = RESULTS.check(pd.read_csv(report / "results.csv"), "results.csv")
     assert set(results["dataset"]) == {"folders", "tuned", "third"}
     # The classes are those of the set tuned on, so each is also tested externally.
-    assert set(results["protocol"]) == {"cv", "external"}
+    assert set(results["protocol"]) == {"cv", "external", "held-out"}
     assert set(results["model"]) == {
         "imgnet-gap", "imgnet-dense", "imgnet-random", "ftx-dense", "ftx-gap", "other-net-gap",
         "shortcut-rgb", "shortcut-histogram", "shortcut-jpeg",

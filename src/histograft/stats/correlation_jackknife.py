@@ -1,9 +1,9 @@
 """Intervals of correlations by leaving out one patient at a time, for many targets and models.
 
 The estimate lies inside its interval, no chance has a part in it, and it holds for heavy tails too,
-where the percentile bootstrap does not (``docs/decisions/009-jackknife-intervals.md`` has the
-coverage of both). Predictions are held fixed; for those of cross-validation that makes
-intervals too short, so they are widened: `histograft.stats.cross_validated` says why.
+where the percentile bootstrap does not: decision 10 in ``docs/decisions`` has the coverage of both.
+Predictions are held fixed; for those of cross-validation that makes intervals too short, so they
+are widened: `histograft.stats.cross_validated` says why.
 """
 
 from __future__ import annotations
