@@ -20,6 +20,7 @@ _VERBS = {
     "train": "Train",
     "embed": "Embed",
     "pool": "Pool",
+    "classify": "Classify",
     "predict": "Predict",
     "compare": "Compare",
     "draw": "Draw",
