@@ -26,6 +26,10 @@ GOOD = "file,label,mpp\ngland/p0-0.png,gland,1\nfat/p0-0.png,fat,1\n"
     [
         ("file,kind\na.png,x\n", "lacks the column(s) label (found: file, kind)"),
         ("", "lacks the column(s) file, label"),
+        ("File,labels\na.png,x\n", "rename the column 'File' to 'file'"),
+        ("file,labels\na.png,x\n", "rename the column 'labels' to 'label'"),
+        ("path,label\na.png,x\n", "add the column(s) file"),
+        ("path;kind\na.png;x\n", "separated by semicolons"),
         ("file,label\n", "names no images"),
         (GOOD.replace(",", ";"), "is separated by semicolons, not by commas"),
         (GOOD.replace(",", "\t"), "is separated by tabs"),

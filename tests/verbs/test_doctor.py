@@ -1,5 +1,7 @@
 """doctor: one table of what a run over slides will meet, and nothing written."""
 
+import re
+
 import numpy as np
 import pytest
 import small_slides
@@ -25,9 +27,14 @@ def look(tmp_path, tools):
 
 def rows_of(outcome):
     """Cells of the printed table, by slide."""
-    lines = [line for line in outcome.out.splitlines() if line.startswith("│")]
-    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
-    return {row[0]: row[1:] for row in cells}
+    lines = [line for line in re.split(r"─ *\n", outcome.out)[-1].splitlines() if line.strip()]
+    cells = [re.split(r"\s{2,}", line.strip()) for line in lines]
+    pairs = zip(cells[::2], cells[1::2], strict=True)
+    return {first[0]: (first[1:], second) for first, second in pairs}
+
+
+def states_of(outcome):
+    return {name: first[-1] for name, (first, _) in rows_of(outcome).items()}
 
 
 @pytest.fixture
@@ -49,13 +56,14 @@ def test_the_table_says_what_there_is(look, slide):
     )  # fmt: skip
     assert outcome.code == 0
     found = rows_of(outcome)
-    assert found["a"] == [
-        "openslide (aperio)", "384 x 320", "2", "1", "openslide.mpp", "0.1", "30", "3.0 s", "0.2",
-        "good",
-    ]  # fmt: skip
-    assert found["b"][3:5] == ["0.5", "table"]
-    assert found["b"][6] == "30"  # of 128 px
-    assert "2 of 2 slides can be used: 60 tiles, about 6.0 s at 10 tiles/s" in outcome.err
+    assert found["a"] == (
+        ["384×320", "1", "0.1 mm²", "3.0 s", "good"],
+        ["openslide (aperio)", "2 levels", "openslide.mpp", "30 tiles", "0.2 MB"],
+    )
+    assert found["b"][0][1] == "0.5"
+    assert found["b"][1][2:4] == ["table", "30 tiles"]  # of 128 px
+    assert "2 of 2 slides can be used: 60 tiles, about 6.0 s at 10 tiles/s, 0.5 MB" in outcome.err
+    assert "no patient" not in outcome.err
 
 
 def test_problems_and_remarks_name_the_slide(look, slide, tmp_path):
@@ -73,15 +81,20 @@ def test_problems_and_remarks_name_the_slide(look, slide, tmp_path):
         }
     )
     assert outcome.code == 1
-    states = {name: row[-1] for name, row in rows_of(outcome).items()}
-    assert states == {
-        "cut[1]": "problem", "absent": "problem", "coarse": "problem", "glass": "look",
-        "anonymous": "look", "few": "look",
+    assert states_of(outcome) == {
+        "cut[1]": "problem", "absent": "problem", "coarse": "problem", "glass": "no tissue",
+        "anonymous": "good", "few": "look",
     }  # fmt: skip
+    found = rows_of(outcome)
+    assert found["absent"] == (["–", "–", "–", "–", "problem"], ["–"])
+    # What the file says of itself is shown although it cannot be used.
+    assert found["coarse"][0] == ["384×320", "4", "–", "–", "problem"]
+    assert found["coarse"][1] == ["openslide (generic-tiff)", "2 levels", "openslide.mpp"]
     for said in (
         "cut[1]: cut.tif is no slide that can be read", "absent: absent.tif is not there",
-        "--upsample allow", "glass: no tissue was found", "anonymous: no patient is stated",
-        "few: only 1 tile(s)", "3 of 6 slides can be used",
+        "--upsample allow", "glass: no tissue was found", "few: only 1 tile\n",
+        "no patient is stated of 1 of 6 slides (anonymous …)", "add a column patient_id",
+        "2 of 6 slides can be used (3 cannot, 1 without tissue)",
     ):  # fmt: skip
         assert said in outcome.err
 
@@ -97,6 +110,26 @@ def test_damage_and_a_false_objective_are_remarked(look, slide, tmp_path):
     assert outcome.code == 0
     assert "53% of 30 tiles that were tried cannot be read" in outcome.err  # 4 x 4 of 6 x 5
     assert "the objective is 40x, but 1 µm/px is not" in outcome.err
+
+
+def test_a_slide_without_tissue_alone_is_no_error_but_not_usable(look, slide):
+    glass = slide("glass.tif", np.full((400, 400, 3), 245, np.uint8))
+    outcome = look(glass={"file": glass, "patient_id": "p"})
+    assert outcome.code == 0
+    assert "0 of 1 slide can be used (1 without tissue)" in outcome.err
+
+
+def test_the_table_fits_into_80_columns(look, slide, monkeypatch):
+    monkeypatch.setattr("histograft.cli.doctor.FILE_WIDTH", 80)
+    outcome = look(**{"a-name-of-a-slide-that-is-long": {"file": slide("a.svs", vendor="aperio")}})
+    assert max(map(len, outcome.out.splitlines())) <= 80
+    assert "384×320" in outcome.out
+    assert "openslide.mpp" in outcome.out
+    assert "no patient is stated of any slide" in outcome.err
+
+
+def test_a_tcga_barcode_states_the_patient(look, slide):
+    assert "no patient" not in look(**{"TCGA-CR-7395-01A-01-TS1": {"file": slide("a.tif")}}).err
 
 
 @pytest.mark.parametrize(
@@ -129,8 +162,12 @@ def test_real_slides(tools, shared_data, tmp_path):
     outcome = tools.run("doctor", table, "--target-mpp", 0.5)
     assert outcome.code == 1
     found = rows_of(outcome)
-    assert found["mosaic"][1:4] == ["5,888 x 4,864", "3", "0.5"]
-    assert [found[name][-1] for name in ("tcga-c", "kidney", "camely")] == ["problem"] * 3
+    assert found["mosaic"][0][:2] == ["5,888×4,864", "0.5"]
+    assert found["mosaic"][1][1] == "3 levels"
+    states = states_of(outcome)
+    assert [states[name] for name in ("tcga-c", "kidney", "camely")] == ["problem"] * 3
+    assert states["test3-"] == "no tissue"
+    assert found["tcga-c"][0][1] == "unknown"
     assert outcome.err.count("column mpp") == 2
     assert "fluorescence" in outcome.err
-    assert found["test3-"][6] == "0"
+    assert found["test3-"][1][3] == "0 tiles"

@@ -5,6 +5,7 @@ The tables that pass between verbs are in `histograft.core.tables`.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -89,9 +90,9 @@ class TableSpec:
         if missing:
             found = ", ".join(map(str, table.columns)) or "none"
             raise InputError(
-                f"{where}: the {self.name} table lacks the column(s) {', '.join(missing)} "
-                f"(found: {found})",
-                f"add them; the {self.name} table is described in docs/formats.md",
+                f"{where}: the {self.name} table lacks {_columns(missing)} (found: {found})",
+                f"{_rename_or_add(missing, table)}; the {self.name} table is described in "
+                "docs/formats.md",
             )
         known = [c for c in self.columns if c.name in table.columns]
         checked = table.copy()
@@ -188,4 +189,24 @@ def require_columns(table: pd.DataFrame, names: Sequence[str], where: str) -> No
     missing = [name for name in names if name not in table.columns]
     if missing:
         found = ", ".join(map(str, table.columns))
-        raise InputError(f"{where} lacks the column(s) {', '.join(missing)} (found: {found})")
+        raise InputError(
+            f"{where} lacks {_columns(missing)} (found: {found})", _rename_or_add(missing, table)
+        )
+
+
+def _columns(names: Sequence[str]) -> str:
+    return f"the column(s) {', '.join(names)}"
+
+
+def _rename_or_add(missing: Sequence[str], table: pd.DataFrame) -> str:
+    """Say what to do: columns with nearly the right name are probably meant."""
+    lowered = {str(name).strip().lower(): str(name) for name in table.columns}
+    steps, absent = [], []
+    for name in missing:
+        if near := difflib.get_close_matches(name, lowered, n=1):
+            steps.append(f"rename the column {lowered[near[0]]!r} to {name!r}")
+        else:
+            absent.append(name)
+    if absent:
+        steps.append(f"add {_columns(absent)}")
+    return ", ".join(steps)

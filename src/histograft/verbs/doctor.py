@@ -13,12 +13,14 @@ from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.verbs.slide_faults import named_faults
 from histograft.verbs.slide_plan import SlidePlan, TileRules, plan_slide
-from histograft.verbs.slides import SlideEntry, read_slides
+from histograft.verbs.slides import SlideEntry, read_slides, tell_without_patient
 from histograft.verbs.tile_stream import reading_threads
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from histograft.imaging.slide_reader import StatedScale
 
 SAMPLE, RUNS = 64, 4  # tiles that are read to see how fast that is, and runs that they lie in
 BYTES_A_NUMBER = 4  # float32
@@ -67,6 +69,28 @@ class Doctor:
 
 
 @dataclass(frozen=True)
+class Look:
+    """What a file says of itself before anything is decoded: empty where it cannot be opened.
+
+    Attributes
+    ----------
+    reader : str
+        Library that opens it, and its format.
+    sizes : tuple of (int, int)
+        Width and height of each level.
+    mpp : str
+        µm/px of level 0.
+    mpp_source : str
+        Where that is from.
+    """
+
+    reader: str = ""
+    sizes: tuple[tuple[int, int], ...] = ()
+    mpp: str = ""
+    mpp_source: str = ""
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """What was found of one slide.
 
@@ -76,6 +100,8 @@ class Diagnosis:
         Name of the slide.
     plan : SlidePlan or None
         What there is to tile; None where the slide cannot be used.
+    look : Look
+        What the file is, as far as it can be opened.
     read_seconds : float
         Time to read all its tiles in as many threads as `histograft embed` has, from a sample.
     problems : tuple of str
@@ -86,9 +112,19 @@ class Diagnosis:
 
     slide_id: str
     plan: SlidePlan | None
+    look: Look
     read_seconds: float
     problems: tuple[str, ...]
     remarks: tuple[str, ...]
+
+    @property
+    def state(self) -> str:
+        """Say in a word how it is: good, look, no tissue or problem."""
+        if self.problems:
+            return "problem"
+        if not self.n_tiles:
+            return "no tissue"
+        return "look" if self.remarks else "good"
 
     @property
     def n_tiles(self) -> int:
@@ -125,6 +161,7 @@ def doctor(config: Doctor, reporter: Reporter = SILENT) -> list[Diagnosis]:
         The table of slides cannot be used.
     """
     entries = read_slides(config.slides)
+    tell_without_patient(entries, reporter)
     rules = _tile_rules(config)
     found = []
     with reporter.task("slides", len(entries)) as task:
@@ -145,8 +182,35 @@ def _examine(entry: SlideEntry, rules: TileRules) -> Diagnosis:
         plan = plan_slide(entry, rules)
         seconds, unreadable = _sample(entry, plan, rules)
     except InputError as error:
-        return Diagnosis(entry.slide_id, None, 0.0, (str(error),), ())
-    return Diagnosis(entry.slide_id, plan, seconds, (), _remarks(entry, plan, unreadable))
+        return Diagnosis(entry.slide_id, None, _look(entry), 0.0, (str(error),), ())
+    reader = f"{plan.reader} ({plan.vendor})"
+    look = Look(reader, plan.sizes, f"{plan.mpp0:.4g}", plan.mpp_source)
+    return Diagnosis(entry.slide_id, plan, look, seconds, (), _remarks(plan, unreadable))
+
+
+def _look(entry: SlideEntry) -> Look:
+    """Open a slide that cannot be used, to say at least what it is."""
+    from histograft.imaging.slide import open_reader
+
+    try:
+        with named_faults(entry.path.name):
+            opened = open_reader(entry.path)
+            mpp, source = _scale(entry, opened.scale)
+            look = Look(f"{opened.name} ({opened.vendor})", opened.pyramid.sizes, mpp, source)
+            opened.close()
+    except InputError:
+        return Look()
+    return look
+
+
+def _scale(entry: SlideEntry, stated: StatedScale | None) -> tuple[str, str]:
+    """µm/px that a slide is said to have, possible or not, and by whom."""
+    if entry.mpp is not None:
+        return f"{entry.mpp:.4g}", "table"
+    if stated is None:
+        return "unknown", ""
+    across, down = f"{stated.mpp_x:.4g}", f"{stated.mpp_y:.4g}"
+    return across if across == down else f"{across}, {down}", stated.source
 
 
 def _sample(entry: SlideEntry, plan: SlidePlan, rules: TileRules) -> tuple[float, float]:
@@ -176,7 +240,7 @@ def _runs(coords: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate([coords[first : first + length] for first in firsts])
 
 
-def _remarks(entry: SlideEntry, plan: SlidePlan, unreadable: float) -> tuple[str, ...]:
+def _remarks(plan: SlidePlan, unreadable: float) -> tuple[str, ...]:
     remarks = list(plan.notes)
     if unreadable:
         n_tried = min(SAMPLE, len(plan.coords))
@@ -184,9 +248,7 @@ def _remarks(entry: SlideEntry, plan: SlidePlan, unreadable: float) -> tuple[str
     if plan.spec.is_upsampling:
         remarks.append(f"enlarged: it has {plan.mpp0:g} µm/px")
     if 0 < len(plan.coords) < FEW_TILES:
-        remarks.append(f"only {len(plan.coords)} tile(s)")
-    if entry.patient_id is None:
-        remarks.append("no patient is stated")
+        remarks.append("only 1 tile" if len(plan.coords) == 1 else f"only {len(plan.coords)} tiles")
     if _far_from(plan):
         remarks.append(f"the objective is {plan.objective:g}x, but {plan.mpp0:g} µm/px is not")
     return tuple(remarks)

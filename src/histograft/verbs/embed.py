@@ -26,7 +26,7 @@ from histograft.verbs.one_slide import SlideRules, StainMode
 from histograft.verbs.patch_embedding import embed_patches
 from histograft.verbs.slide_embedding import embed_slides
 from histograft.verbs.slide_plan import TileRules
-from histograft.verbs.slides import read_slides
+from histograft.verbs.slides import read_slides, tell_without_patient
 from histograft.verbs.stain_references import find_reference
 from histograft.verbs.tile_stream import reading_threads
 from histograft.verbs.unused_options import refuse_unused, tell_unused
@@ -239,6 +239,7 @@ def _of_slides(config: Embed, reporter: Reporter) -> Artefact:
     from histograft.imaging.stain import TORCHSTAIN
 
     entries = read_slides(Path(str(config.slides)))
+    tell_without_patient(entries, reporter)
     extractor = _network_extractor(config, reporter)
     if extractor.mpp is None and config.network is not None:
         reporter.warn(

@@ -179,6 +179,7 @@ def _usable_slides(
     config: Pool, listed: Artefact, reporter: Reporter
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Slides with tiles that the rules keep, each with its patient, and the others with reasons."""
+    from histograft.molecular.barcodes import parse_barcode
     from histograft.molecular.cohort import CohortRules, build_cohort
     from histograft.molecular.drops import DropList, join_drops
 
@@ -194,6 +195,12 @@ def _usable_slides(
     usable = index.loc[index["n_tiles"] > 0, ["slide_id", "patient_id", "tissue_mm2"]]
     if usable.empty:
         raise InputError("no slide has tiles", "see the outcome table of `histograft embed`")
+    if usable["patient_id"].isna().all() and not any(map(parse_barcode, usable["slide_id"])):
+        raise InputError(
+            "no patient is stated of any slide with tissue",
+            "add a column patient_id to the table of slides and run the same `histograft embed` "
+            "again, which keeps the slides that are done",
+        )
     cohort = build_cohort(usable, {}, rules, name=INDEX)
     for note in cohort.notes:
         reporter.note(note)

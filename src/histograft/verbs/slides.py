@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from histograft.core.errors import InputError
+from histograft.core.reporter import Reporter
 from histograft.core.tables import SLIDES
 from histograft.verbs.text_tables import read_text_table
 
@@ -86,6 +88,36 @@ def read_slides(path: Path) -> list[SlideEntry]:
     _refuse_bad_names(path, entries)
     _refuse_one_file_twice(path, entries)
     return entries
+
+
+def without_patient(entries: Sequence[SlideEntry]) -> list[str]:
+    """Names of slides of which neither the table nor a TCGA barcode says the patient.
+
+    Examples
+    --------
+    >>> barcode = "TCGA-CR-7395-01A-01-TS1"
+    >>> entries = [SlideEntry(name, Path("a"), None, None, None) for name in (barcode, "a")]
+    >>> without_patient(entries)
+    ['a']
+    """
+    from histograft.molecular.barcodes import parse_barcode
+
+    unknown = (entry for entry in entries if entry.patient_id is None)
+    return [entry.slide_id for entry in unknown if parse_barcode(entry.slide_id) is None]
+
+
+def tell_without_patient(entries: Sequence[SlideEntry], reporter: Reporter) -> None:
+    """Warn of slides that `histograft pool` will have to leave out."""
+    if not (unknown := without_patient(entries)):
+        return
+    if len(unknown) == len(entries):
+        which = "no patient is stated of any slide"
+    else:
+        which = f"no patient is stated of {len(unknown)} of {len(entries)} slides ({unknown[0]} …)"
+    reporter.warn(
+        f"{which}: features of tiles need none, but `histograft pool` leaves such slides out; add "
+        "a column patient_id to the table of slides"
+    )
 
 
 def fingerprint(path: Path) -> str:
@@ -167,7 +199,8 @@ def _below(table: Path, name: str) -> Path:
         return file
     if not (table.parent / file).resolve().is_relative_to(table.parent.resolve()):
         raise InputError(
-            f"{table}: the path {name!r} leads out of the table's folder",
+            f"{table}: the path {name!r} leads out of the table's folder, which relative paths "
+            "start from",
             "write an absolute path, or one below the table's folder",
         )
     return table.parent / file

@@ -43,7 +43,7 @@ def read_text_table(path: Path, needed: Sequence[str]) -> pd.DataFrame:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = file.readline()
-        _refuse_other_delimiters(path, header, needed[0])
+        _refuse_other_delimiters(path, header, needed)
         names = next(csv.reader([header]), [])
         require_columns(pd.DataFrame(columns=names), needed, str(path))
         with warnings.catch_warnings():
@@ -60,12 +60,16 @@ def read_text_table(path: Path, needed: Sequence[str]) -> pd.DataFrame:
         ) from error
 
 
-def _refuse_other_delimiters(path: Path, header: str, name: str) -> None:
-    if name in next(csv.reader([header]), []):
+def _refuse_other_delimiters(path: Path, header: str, needed: Sequence[str]) -> None:
+    """Refuse a table whose header is one name by commas, but several by something else."""
+    names = next(csv.reader([header]), [])
+    if set(needed) & set(names):
         return
     for delimiter, word in DELIMITERS:
-        if name in next(csv.reader([header], delimiter=delimiter), []):
+        others = next(csv.reader([header], delimiter=delimiter), [])
+        if set(needed) & set(others) or (len(names) == 1 < len(others)):
+            decimal = ", with points in its numbers (0.5)" if delimiter == ";" else ""
             raise InputError(
                 f"{path} is separated by {word}, not by commas",
-                "save it as comma-separated CSV UTF-8",
+                f"save it as comma-separated CSV UTF-8{decimal}",
             )
