@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from histograft.core.artefact import Artefact, Draft, Input, is_artefact, open_artefact
 from histograft.core.errors import InputError
+from histograft.verbs.model_card import CARD, model_card
 
 if TYPE_CHECKING:
     from histograft.learning.network import Network, NetworkSpec
@@ -230,7 +231,7 @@ def load_spec(artefact: Artefact) -> NetworkSpec:
 
 
 def write_network_files(draft: Draft, network: Network, trained: dict[str, Any]) -> None:
-    """Write weights and specification of a network into a draft.
+    """Write weights, specification and card of a network into a draft.
 
     Parameters
     ----------
@@ -239,7 +240,7 @@ def write_network_files(draft: Draft, network: Network, trained: dict[str, Any])
     network : Network
         The network.
     trained : dict
-        How it was trained, for people: JSON values.
+        How it was trained, for people: JSON values; ``on`` names the patches.
     """
     from histograft.learning.network_files import write_network
 
@@ -256,6 +257,7 @@ def write_network_files(draft: Draft, network: Network, trained: dict[str, Any])
             "trained": trained,
         },
     )
+    draft.write_text(CARD, model_card(network, draft.identity, str(trained.get("on", "patches"))))
 
 
 def tuned_on(artefact: Artefact) -> set[tuple[str, str]]:
