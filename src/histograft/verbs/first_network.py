@@ -59,7 +59,7 @@ def first_network(
     mean: tuple[float, ...] | None = config.mean if opened is None else opened.mean
     std: tuple[float, ...] | None = config.std if opened is None else opened.std
     if mean is None or std is None:
-        mean, std = _channel_statistics(patches, table)
+        mean, std = channel_statistics(patches, table)
     first = images_of(patches, table.head(1)).image(0)
     scales = table["mpp"].dropna().unique()
     spec = NetworkSpec(
@@ -76,7 +76,7 @@ def first_network(
     return build_network(spec, "random" if start.opened is None else start.opened, seed=config.seed)
 
 
-def _channel_statistics(
+def channel_statistics(
     patches: Artefact, table: pd.DataFrame
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of the training patches' pixels, per channel, 0–1."""

@@ -261,7 +261,7 @@ def _tune(
     from histograft.learning.regime import RunOptions
 
     train_part, val_part = (
-        (images_of(patches, part), _label_array(part, network.spec)) for part in rows.values()
+        (images_of(patches, part), label_array(part, network.spec)) for part in rows.values()
     )
     regime = _regime(config, step)
     n_steps = len(batch_bounds(len(rows["train"]), regime.batch_size))
@@ -274,18 +274,19 @@ def _tune(
             run=RunOptions(
                 device=config.device,
                 checkpoint_dir=draft.work,
-                on_step=_StepTeller(task, regime.epochs),
+                on_step=StepTeller(task, regime.epochs),
             ),
         )
 
 
-class _StepTeller:
+class StepTeller:
     """Tells a task how far the loop has come, from wherever it began."""
 
     def __init__(self, task: Task, n_epochs: int) -> None:
         self._task, self._n_epochs, self._done = task, n_epochs, 0
 
     def __call__(self, epoch: int, step: int, n_steps: int, loss: float, rate: float) -> None:
+        """Take what `RunOptions.on_step` is called with."""
         if epoch == 0:  # Part A is frozen: its outputs are computed once
             self._task.advance(0, f"pooled features {step}/{n_steps}, {rate:.0f} patches/s")
             return
@@ -316,7 +317,7 @@ def _regime(config: Train, step: Step) -> Regime:
     )
 
 
-def _label_array(rows: pd.DataFrame, spec: Any) -> Any:
+def label_array(rows: pd.DataFrame, spec: Any) -> Any:
     """Class indices (N,), or zeros and ones (N, K) for several labels a patch."""
     import numpy as np
 
