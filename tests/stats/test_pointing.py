@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import bootstrap
 
 from histograft.core.errors import InputError
-from histograft.stats.pointing import point, pointing_game
+from histograft.stats.pointing import point, pointing_game, pointing_interval
 
 # The object is the left column of 3 x 5 pixels.
 MASK = np.zeros((3, 5), bool)
@@ -76,6 +77,27 @@ def test_each_class_counts_alike():
     assert result.classes == {"a": (0.75, 4), "b": (0.5, 1)}
     assert result.accuracy == pytest.approx((0.75 + 0.5) / 2)
     assert result.by_chance == pytest.approx((0.2 + 0.6) / 2)
+
+
+def test_the_interval_is_that_of_scipy():
+    rng = np.random.default_rng(0)
+    hits = (rng.random(80) < 0.7).astype(float)
+    expected = bootstrap((hits,), np.mean, method="percentile", n_resamples=9999, rng=1)
+    found = pointing_interval(hits, ["a"] * 80, range(80), rng=rng)
+    limits = expected.confidence_interval
+    assert found == pytest.approx((limits.low, limits.high), abs=0.015)
+
+
+def test_copies_in_a_group_narrow_nothing():
+    rng = np.random.default_rng(0)
+    hits, classes = (rng.random(40) < 0.6).astype(float), np.arange(40) % 2
+    plain = pointing_interval(hits, classes, range(40), rng=np.random.default_rng(3))
+    copied = pointing_interval(
+        np.repeat(hits, 5), np.repeat(classes, 5), np.repeat(range(40), 5),
+        rng=np.random.default_rng(3),
+    )  # fmt: skip
+    assert copied == pytest.approx(plain)
+    assert np.isnan(pointing_interval([1, 0], ["a", "a"], [1, 1], rng=rng)).all()
 
 
 def test_refuses():

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt
 
 from histograft.core.errors import InputError
+from histograft.stats.bootstrap import draw_groups
 
 Float = NDArray[np.float64]
 
@@ -153,6 +154,61 @@ def pointing_game(hits: ArrayLike, by_chance: ArrayLike, classes: ArrayLike) -> 
         float(np.mean([chance[rows].mean() for rows in own.values()])),
         {name: (float(hit[rows].mean()), int(rows.sum())) for name, rows in own.items()},
     )
+
+
+def pointing_interval(
+    hits: ArrayLike,
+    classes: ArrayLike,
+    groups: ArrayLike,
+    *,
+    n_draws: int = 10_000,
+    level: float = 0.95,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
+    """Percentile interval of the pointing game's accuracy from resampling groups.
+
+    Parameters
+    ----------
+    hits : array-like of float, shape (N,)
+        Of `point`; or differences of two networks' hits, or of hits and hits by chance.
+    classes, groups : array-like, shape (N,)
+        Class that each map was made for, and what is resampled: patients, or images.
+    n_draws : int
+        Number of draws.
+    level : float
+        Of the interval, above 0 and below 1.
+    rng : numpy.random.Generator
+        Source of chance.
+
+    Returns
+    -------
+    low, high : float
+        A class that a draw does not contain is left out of that draw's mean; NaN for one group.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> low, high = pointing_interval([1, 0] * 50, ["a"] * 100, range(100), rng=rng)
+    >>> round(low, 1), round(high, 1)
+    (0.4, 0.6)
+    """
+    hit, names = np.asarray(hits, dtype=np.float64), np.asarray(classes)
+    _, class_index = np.unique(names, return_inverse=True)
+    _, group_index = np.unique(np.asarray(groups), return_inverse=True)
+    if hit.ndim != 1 or not len(hit) or not len(hit) == len(class_index) == len(group_index):
+        raise InputError(f"{len(hit)} hits, {len(class_index)} classes, {len(group_index)} groups")
+    shape = int(group_index.max()) + 1, int(class_index.max()) + 1
+    if shape[0] < 2:
+        return float("nan"), float("nan")
+    summed, counted = np.zeros(shape), np.zeros(shape)
+    np.add.at(summed, (group_index, class_index), hit)
+    np.add.at(counted, (group_index, class_index), 1)
+    drawn = draw_groups(shape[0], n_draws, rng)
+    n_maps = drawn @ counted
+    shares = np.divide(drawn @ summed, n_maps, out=np.zeros_like(n_maps), where=n_maps > 0)
+    accuracy = shares.sum(axis=1) / (n_maps > 0).sum(axis=1)
+    low, high = np.quantile(accuracy, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def _checked(
