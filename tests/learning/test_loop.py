@@ -1,11 +1,13 @@
 """The training loop: what learns, what stays, what is selected, what is refused."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
-from histograft.core.errors import ArtefactError, HistograftError, InputError
-from histograft.learning import loop
+from histograft.core.errors import ArtefactError, DivergedError, HistograftError, InputError
+from histograft.learning import loop, rmsgd
 from histograft.learning.batches import epoch_order, normalize
 from histograft.learning.embed import embed
 from histograft.learning.loop import Regime, RunOptions, fit
@@ -185,7 +187,7 @@ def test_pooled_features_survive_a_kill_while_they_are_computed(
     assert differing(state_to_save(networks[1]), state_to_save(networks[2])) == set()
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "adamp"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "adamp", "rmsgd"])
 def test_every_optimizer_changes_the_network_and_keeps_the_callers_generator(
     spec, make_images, optimizer
 ):
@@ -307,3 +309,131 @@ def test_a_finished_run_is_not_repeated_and_a_foreign_checkpoint_is_refused(
     (tmp_path / "checkpoint.pt").write_bytes(b"broken")
     with pytest.raises(ArtefactError, match="cannot be read"):
         fit(build_network(spec, "random", seed=0), *make_images(8), regime=regime, run=run)
+
+
+def test_a_network_may_have_no_hidden_layer(make_images):
+    spec = NetworkSpec("resnet10t", ("a", "b"), hidden=(), patch_px=32)
+    for tune in ("head", "all"):
+        network = build_network(spec, "random", seed=0)
+        before = state_to_save(network)
+        fit(network, *make_images(8), regime=Regime(tune, epochs=1, batch_size=4), run=CPU)
+        changed = differing(before, state_to_save(network))
+        assert {"part_b.output.weight", "part_b.output.bias"} <= changed
+
+
+def test_bn_update_changes_the_statistics_of_a_frozen_part_and_nothing_else(spec, make_images):
+    network = build_network(spec, "random", seed=0)
+    before = state_to_save(network)
+    regime = Regime("head", epochs=2, batch_size=5, bn_update=True)
+    fit(network, *make_images(12), *make_images(6), regime=regime, run=CPU)
+    changed = {n for n in differing(before, state_to_save(network)) if not is_part_b(n)}
+    assert changed == {n for n in before if n.endswith(STATISTICS)}
+    steps = state_to_save(network)["bn1.num_batches_tracked"]
+    assert int(steps) == 2 * 3  # no step of validation counts
+    with pytest.raises(InputError, match="batch size of 2"):
+        Regime("head", batch_size=1, bn_update=True)
+
+
+def test_validation_is_augmented_on_request_with_draws_of_its_own(spec, make_images, monkeypatch):
+    seen = []
+
+    def spy(images, rule, *, seed, epoch, indices):
+        seen.append((rule, seed, epoch, tuple(sorted(indices))))
+        return images
+
+    monkeypatch.setattr("histograft.learning.splits.augment", spy)
+    train, val = make_images(8), make_images(4, seed=1)
+    for augment_val, rule in ((False, "none"), (True, "histokt")):
+        seen.clear()
+        regime = Regime("all", epochs=2, batch_size=8, augment="histokt", augment_val=augment_val)
+        fit(build_network(spec, "random", seed=0), *train, *val, regime=regime, run=CPU)
+        assert [one[0] for one in seen] == ["histokt", rule] * 2
+        assert [one[2] for one in seen] == [0, 0, 1, 1]
+        assert seen[0][1] != seen[1][1]  # image 0 of both splits is not drawn alike
+
+
+def test_best_by_accuracy_is_the_first_of_the_highest(spec, make_images):
+    train, val = make_images(12), make_images(8, seed=1)
+    regime = {"tune": "all", "lr": 1e-3, "batch_size": 4, "augment": "histokt", "select": "best"}
+    runs = {}
+    for by in ("accuracy", "loss"):
+        network = build_network(spec, "random", seed=0)
+        regime |= {"select_by": by, "epochs": 6}
+        runs[by] = fit(network, *train, *val, regime=Regime(**regime), run=CPU)
+        logits = runs[by].val_logits
+        right = float((logits.argmax(1) == val[1]).mean())
+        row = runs[by].history[runs[by].best_epoch - 1]
+        assert row["val_accuracy"] == pytest.approx(right)  # logits are those of the best epoch
+    accuracies = [row["val_accuracy"] for row in runs["accuracy"].history]
+    assert runs["accuracy"].best_epoch == 1 + int(np.argmax(accuracies))
+    losses = [row["val_loss"] for row in runs["loss"].history]
+    assert runs["loss"].best_epoch == 1 + int(np.argmin(losses))
+    assert accuracies.count(max(accuracies)) > 1  # so that "first" was tested
+
+
+def test_rates_of_rmsgd_change_once_an_epoch_and_reach_the_history(spec, make_images, monkeypatch):
+    calls = []
+    end = rmsgd.RMSGD.epoch_end
+    monkeypatch.setattr(rmsgd.RMSGD, "epoch_end", lambda self: (calls.append(1), end(self))[1])
+    gains = iter(np.linspace(0.1, 0.9, 1000))
+    monkeypatch.setattr(rmsgd, "knowledge_gain", lambda _: next(gains))
+    network = build_network(spec, "random", seed=0)
+    regime = Regime("all", "rmsgd", lr=0.01, epochs=3, batch_size=4)
+    result = fit(network, *make_images(8), regime=regime, run=CPU)
+    assert len(calls) == 3
+    lr = [row["lr"] for row in result.history]
+    assert lr[:2] == pytest.approx([0.01, 0.01], rel=1e-12)
+    kernels = sum(t.ndim == 4 and min(t.shape[2:]) > 1 for t in state_to_save(network).values())
+    # each kernel gains the same from epoch 1 to epoch 2: as many places on the line as kernels
+    assert lr[2] == pytest.approx(0.98 * 0.01 + kernels * 0.8 / 999, rel=1e-6)
+    for change in ({"tune": "head"}, {"schedule": "cosine"}):
+        with pytest.raises(InputError, match="rmsgd"):
+            Regime(**({"tune": "all", "optimizer": "rmsgd"} | change))
+
+
+@pytest.mark.parametrize("stop_at", [(1, 2), (2, 1), (3, 1)])
+def test_rmsgd_goes_on_with_the_same_bits(spec, make_images, tmp_path, stop_at):
+    regime = Regime("all", "rmsgd", lr=0.03, epochs=4, batch_size=4, augment="histokt", seed=2)
+
+    def stop(epoch, step, *_):
+        if (epoch, step) == stop_at:
+            raise KeyboardInterrupt
+
+    def run(on_step=None):
+        options = RunOptions("cpu", tmp_path, on_step, checkpoint_every_s=0.0)
+        network = build_network(spec, "random", seed=0)
+        result = fit(network, *make_images(12), regime=regime, run=options)
+        return network, [{k: v for k, v in r.items() if k != "seconds"} for r in result.history]
+
+    with pytest.raises(KeyboardInterrupt):
+        run(stop)
+    resumed, history = run()
+    (tmp_path / "checkpoint.pt").unlink()
+    whole, expected = run()
+    assert history == expected
+    assert differing(state_to_save(resumed), state_to_save(whole)) == set()
+
+
+def test_divergence_can_be_recorded(spec, make_images):
+    regime = Regime("all", "sgd", lr=1e30, epochs=3, batch_size=6)
+    with pytest.raises(DivergedError) as caught:
+        fit(build_network(spec, "random", seed=0), *make_images(6), regime=regime, run=CPU)
+    # the one step of epoch 1 ends in huge weights, which are seen in the next
+    assert (caught.value.lr, caught.value.epoch) == (1e30, 2)
+    again = pickle.loads(pickle.dumps(caught.value))  # it crosses processes
+    assert (again.lr, again.epoch, str(again)) == (1e30, 2, str(caught.value))
+
+
+def test_a_label_that_nobody_shows_is_for_one_vs_all(make_images):
+    spec = NetworkSpec("resnet10t", ("red", "blue", "no"), hidden=(), task="multilabel")
+    source, labels = make_images(8)
+    many = np.stack([labels == 0, labels == 1, labels > 5], axis=1).astype(float)
+    regime = Regime("head", epochs=2, batch_size=8)
+    with pytest.raises(InputError, match="one-vs-all"):
+        fit(build_network(spec, "random", seed=0), source, many, regime=regime, run=CPU)
+    network = build_network(spec, "random", seed=0)
+    before = network.part_b.output.weight[2].clone()
+    regime = Regime("head", epochs=2, batch_size=8, multilabel_loss="one-vs-all")
+    fit(network, source, many, regime=regime, run=CPU)
+    assert torch.equal(network.part_b.output.weight[2], before)  # no weight, no gradient
+    assert not torch.equal(network.part_b.output.weight[1], before)

@@ -49,6 +49,25 @@ class ImageError(InputError):
         self.args = (reason, self.problem, self.fix)
 
 
+class DivergedError(HistograftError):
+    """Training came to numbers that are not finite: a result, which a table can record.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate of the epoch.
+    epoch : int
+        The epoch, from 1.
+    problem, fix : str
+        As in `HistograftError`.
+    """
+
+    def __init__(self, lr: float, epoch: int, problem: str, fix: str = "") -> None:
+        super().__init__(problem, fix)
+        self.lr, self.epoch = lr, epoch
+        self.args = (lr, epoch, self.problem, self.fix)
+
+
 class ArtefactError(HistograftError):
     """A folder is not the artefact it should be, or not in the state it should be."""
 

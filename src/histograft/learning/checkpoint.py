@@ -20,7 +20,7 @@ from histograft.learning.network import Network, state_to_save
 from histograft.learning.regime import Regime
 
 _FILE = "checkpoint.pt"
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass
@@ -37,10 +37,12 @@ class Progress:
         Spent on the unfinished epoch.
     history : list of dict
         One row for each finished epoch.
-    best_epoch, best_loss
-        The epoch (from 1) with the lowest validation loss.
+    best_epoch, best_value
+        The epoch (from 1) that was best on the validation split, and its loss or accuracy.
     best_state : dict of str to Tensor, or None
         Its weights, where the regime selects the best.
+    val_logits : Tensor (N, K) or None
+        Of the validation images, by the weights that are selected so far.
     stopped : bool
         Whether the run is over.
     """
@@ -52,8 +54,9 @@ class Progress:
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int | None = None
-    best_loss: float | None = None
+    best_value: float | None = None
     best_state: dict[str, Tensor] | None = None
+    val_logits: Tensor | None = None
     stopped: bool = False
 
 

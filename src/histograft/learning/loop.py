@@ -8,36 +8,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from histograft.core.errors import HistograftError, InputError
+from histograft.core.errors import DivergedError, InputError
 from histograft.core.seeds import child_seed
-from histograft.learning.augmentation import AugmentRule, augment
-from histograft.learning.batches import (
-    ImageBatches,
-    ImageSource,
-    batch_bounds,
-    epoch_order,
-    normalize,
-)
+from histograft.learning.batches import ImageBatches, ImageSource, batch_bounds, epoch_order
 from histograft.learning.checkpoint import Progress, load_checkpoint, run_key, save_checkpoint
 from histograft.learning.frozen import pooled_features, stored_or_computed
-from histograft.learning.losses import (
-    TaskLoss,
-    balanced_accuracy,
-    balanced_weights,
-    checked_labels,
-    correct,
-)
+from histograft.learning.losses import balanced_accuracy, checked_labels, correct, task_loss
 from histograft.learning.memory import kept_memory
 from histograft.learning.network import Network, load_state, state_to_save
 from histograft.learning.optimizers import make_optimizer, make_schedule
 from histograft.learning.regime import Regime, RunOptions, make_fabric
+from histograft.learning.rmsgd import RMSGD
+from histograft.learning.splits import Split
 from histograft.learning.tune import choose_parameters, set_modes
 
 __all__ = ["FitResult", "Regime", "RunOptions", "fit"]
@@ -52,18 +41,22 @@ class FitResult:
     Attributes
     ----------
     history : list of dict
-        One row for each epoch: ``epoch`` (from 1), ``lr``, ``train_loss`` and ``train_accuracy``
-        (over the steps of the epoch, while the weights change), ``val_loss``, ``val_accuracy``
-        and ``val_balanced_accuracy`` (None without a validation split), ``seconds``, ``images``.
+        One row for each epoch: ``epoch`` (from 1), ``lr`` (of rmsgd the mean over kernels),
+        ``train_loss`` and ``train_accuracy`` (over the steps of the epoch, while the weights
+        change), ``val_loss``, ``val_accuracy`` and ``val_balanced_accuracy`` (None without a
+        validation split), ``seconds``, ``images``.
     best_epoch : int or None
-        Epoch of the lowest validation loss; None without a validation split.
+        The epoch that was best on the validation split; None without one.
     resumed_from : tuple of (epoch, step) or None
         Finished epochs and steps of the checkpoint that the run went on from.
+    val_logits : float32 array (N, K) or None
+        Of the validation images, by the weights that the network ends with.
     """
 
     history: list[dict[str, Any]]
     best_epoch: int | None
     resumed_from: tuple[int, int] | None
+    val_logits: NDArray[np.float32] | None = None
 
 
 def fit(
@@ -103,8 +96,8 @@ def fit(
         Labels, images, or options do not fit; a class has no training image.
     ArtefactError
         The checkpoint belongs to another run or cannot be written.
-    HistograftError
-        The loss is no longer finite.
+    DivergedError
+        The loss or a weight is no longer finite.
 
     Notes
     -----
@@ -125,21 +118,6 @@ def fit(
         work = _Fit(network, (train, train_labels), judged, regime, run)
         with kept_memory(work.fabric.device.type):
             return work.run()
-
-
-@dataclass
-class _Split:
-    """Images and labels of a split, and the rule of its transform, which validation has not.
-
-    A split that is reread is seen through its pooled features, which are computed once.
-    """
-
-    name: str
-    images: ImageBatches
-    labels: Tensor
-    augment: AugmentRule
-    rereads: bool
-    gap: Tensor | None = None
 
 
 class _Fit:
@@ -167,17 +145,23 @@ class _Fit:
             # rounding depends on precision and on the composition of the batches
             self.features_key = f"{features}-{regime.precision}-{regime.batch_size}"
         self.progress = Progress()
+        self.val_logits: Tensor | None = None
         self.resumed_from: tuple[int, int] | None = None
         self.fabric = make_fabric(self.options.device, regime.precision)
         self._prepare_learning()
         self.written, self.write_cost = time.perf_counter(), 0.0
 
-    def _split(self, name: str, source: ImageSource, labels: NDArray[Any]) -> _Split:
-        checked = checked_labels(labels, len(source), self.network.spec, name)
+    def _split(self, name: str, source: ImageSource, labels: NDArray[Any]) -> Split:
+        regime = self.regime
+        checked = checked_labels(
+            labels,
+            len(source),
+            self.network.spec,
+            name,
+            needs_all_classes=regime.multilabel_loss == "plain",
+        )
         images = ImageBatches(source, self.options.cache_bytes, self.options.threads)
-        rule = self.regime.augment if name == "train" else "none"
-        rereads = self.regime.tune == "head" and rule == "none"
-        return _Split(name, images, checked, rule, rereads)
+        return Split.of(name, images, checked, regime)
 
     def _prepare_learning(self) -> None:
         regime, network = self.regime, self.network
@@ -190,13 +174,15 @@ class _Fit:
         # Part B alone is called where features are reread, so it is a learner of its own
         learner: nn.Module = network.part_b if self.train.rereads else network
         network.to(self.fabric.device)
+        if self.options.compile:
+            learner = cast(nn.Module, torch.compile(learner))
         self.learner, self.stepper = self.fabric.setup(learner, self.optimizer)
-        weights = (
-            balanced_weights(self.train.labels, len(network.spec.classes))
-            if regime.class_weights
-            else None
-        )
-        self.loss = TaskLoss(network.spec.task, weights).to(self.fabric.device)
+        self.loss = task_loss(
+            self.train.labels,
+            len(network.spec.classes),
+            balanced=regime.class_weights,
+            kind=regime.multilabel_loss,
+        ).to(self.fabric.device)
 
     def run(self) -> FitResult:
         self._resume()
@@ -210,7 +196,8 @@ class _Fit:
         for parameter in self.network.parameters():
             parameter.requires_grad, parameter.grad = True, None
         p = self.progress
-        return FitResult(p.history, p.best_epoch, self.resumed_from)
+        logits = None if p.val_logits is None else p.val_logits.numpy()
+        return FitResult(p.history, p.best_epoch, self.resumed_from, logits)
 
     def _compute_gaps(self) -> None:
         for split in (self.train, self.val):
@@ -240,32 +227,24 @@ class _Fit:
         )
 
     def _inputs(
-        self, split: _Split, order: NDArray[np.int64], bounds: Sequence[tuple[int, int]]
+        self, split: Split, order: NDArray[np.int64], bounds: Sequence[tuple[int, int]]
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield what the learner takes, and labels, batch by batch, on the device."""
-        labels, gap, images = split.labels, split.gap, split.images
-        device, spec = self.fabric.device, self.network.spec
-        if gap is not None:
-            for start, stop in bounds:
-                chosen = torch.from_numpy(order[start:stop])
-                yield gap[chosen].to(device), labels[chosen].to(device)
-            return
-        seed, epoch = self.regime.seed, self.progress.epoch
-
-        def change(raw: Tensor, indices: Sequence[int]) -> Tensor:
-            return augment(raw, split.augment, seed=seed, epoch=epoch, indices=indices)
-
-        for indices, raw in images.stream(order, bounds, change):
-            x = normalize(raw.to(device), spec.mean, spec.std)
-            yield x, labels[torch.from_numpy(indices)].to(device)
+        return split.inputs(
+            order,
+            bounds,
+            spec=self.network.spec,
+            device=self.fabric.device,
+            seed=self.regime.seed,
+            epoch=self.progress.epoch,
+        )
 
     def _epoch(self) -> None:
         p, n = self.progress, len(self.train.labels)
-        lr = self.regime.lr * self.factor(p.epoch)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = self.regime.lr * self.factor(p.epoch)
+        lr = self._rate()
         bounds = batch_bounds(n, self.regime.batch_size)
-        set_modes(self.network, self.regime.tune)
+        set_modes(self.network, self.regime.tune, bn_update=self.regime.bn_update)
         order = epoch_order(n, self.regime.seed, p.epoch)
         begun, images_before = time.perf_counter() - p.seconds, p.step and bounds[p.step - 1][1]
         since = time.perf_counter()
@@ -284,6 +263,11 @@ class _Fit:
         row |= {"seconds": time.perf_counter() - begun, "images": n}
         self._finish_epoch(row)
 
+    def _rate(self) -> float:
+        if isinstance(self.optimizer, RMSGD):
+            return self.optimizer.mean_rate()
+        return float(self.optimizer.param_groups[0]["lr"])
+
     def _step(self, x: Tensor, y: Tensor) -> float:
         logits = self.learner(x)
         loss = self.loss(logits.float(), y)
@@ -297,9 +281,11 @@ class _Fit:
         self.progress.right_sum += float(correct(logits.detach(), y).float().mean()) * len(y)
         return value
 
-    def _diverged(self, what: str) -> HistograftError:
+    def _diverged(self, what: str) -> DivergedError:
         p = self.progress
-        return HistograftError(
+        return DivergedError(
+            self._rate(),
+            p.epoch + 1,
             f"training diverged: {what} in epoch {p.epoch + 1}, step {p.step + 1} "
             f"(tune {self.regime.tune}, {self.regime.optimizer}, lr {self.regime.lr:g})",
             "use a lower learning rate (a tenth, say) or precision 32-true, and check that mean "
@@ -319,7 +305,7 @@ class _Fit:
         with torch.inference_mode(), self.fabric.autocast():
             for x, _ in self._inputs(self.val, order, bounds):
                 found.append(part(x).float().cpu())
-        logits = torch.cat(found)
+        self.val_logits = logits = torch.cat(found)
         loss = float(self.loss.cpu()(logits, labels))
         self.loss.to(self.fabric.device)
         accuracy = float(correct(logits, labels).double().mean())
@@ -329,13 +315,17 @@ class _Fit:
         p = self.progress
         if not all(bool(torch.isfinite(w).all()) for w in self.network.parameters()):
             raise self._diverged("a weight is not finite")
+        if isinstance(self.optimizer, RMSGD):
+            self.optimizer.epoch_end()
         p.history.append(row)
         p.epoch, p.step, p.loss_sum, p.right_sum, p.seconds = p.epoch + 1, 0, 0.0, 0.0, 0.0
-        loss = row["val_loss"]
-        if loss is not None and (p.best_loss is None or loss < p.best_loss):
-            p.best_epoch, p.best_loss = p.epoch, loss
+        better = self._is_better(row)
+        if better:
+            p.best_epoch, p.best_value = p.epoch, row[f"val_{self.regime.select_by}"]
             if self.regime.select == "best":
                 p.best_state = state_to_save(self.network)
+        if better or self.regime.select == "last":
+            p.val_logits = self.val_logits
         tired = (
             self.regime.patience is not None
             and p.epoch - (p.best_epoch or 0) >= self.regime.patience
@@ -344,6 +334,12 @@ class _Fit:
         waited = time.perf_counter() - self.written
         if p.stopped or waited >= min(self.options.checkpoint_every_s, 10 * self.write_cost):
             self._save()
+
+    def _is_better(self, row: dict[str, Any]) -> bool:
+        value, best = row[f"val_{self.regime.select_by}"], self.progress.best_value
+        if value is None or best is None:
+            return value is not None
+        return bool(value < best if self.regime.select_by == "loss" else value > best)
 
     def _save(self) -> None:
         if self.folder is None:

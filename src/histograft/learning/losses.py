@@ -86,7 +86,7 @@ def absent_classes(labels: NDArray[np.generic], spec: NetworkSpec) -> tuple[str,
     ('STR',)
     """
     if spec.task == "multilabel":
-        present = np.asarray(labels).any(axis=0)
+        present = (np.asarray(labels) != 0).sum(axis=0) > 0
     else:
         present = np.isin(np.arange(len(spec.classes)), labels)
     return tuple(name for name, seen in zip(spec.classes, present, strict=True) if not seen)
@@ -182,8 +182,12 @@ class TaskLoss(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of logits (N, K), a scalar."""
         if self.task == "multilabel":
-            weights = {"pos_weight" if self.of_positives else "weight": self.weights}
-            return functional.binary_cross_entropy_with_logits(logits, labels, **weights)
+            positives, classes = self.weights, None
+            if not self.of_positives:
+                positives, classes = classes, positives
+            return functional.binary_cross_entropy_with_logits(
+                logits, labels, weight=classes, pos_weight=positives
+            )
         return functional.cross_entropy(logits, labels, weight=self.weights)
 
 

@@ -11,10 +11,12 @@ from lightning_fabric import Fabric
 
 from histograft.core.errors import InputError
 from histograft.learning.augmentation import AugmentRule
+from histograft.learning.losses import MultilabelLoss
 from histograft.learning.optimizers import OptimizerName, ScheduleName
 
 Tune = Literal["head", "body", "all"]
 Select = Literal["last", "best"]
+SelectBy = Literal["loss", "accuracy"]
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
 
@@ -34,15 +36,25 @@ class Regime:
         Most passes over the training images.
     batch_size : int
         Images of a step; a last batch of one image joins the one before it.
-    augment : {"none", "flips-turns"}
-        Of training images; validation images are never changed.
+    augment : {"none", "flips-turns", "flips", "histokt"}
+        Of training images, see `augment`.
+    augment_val : bool
+        Whether validation images are augmented too, anew in each epoch, as HistoKT's code does.
+        Leave it off: it makes the choice of an epoch a matter of chance.
     class_weights : bool
         Whether the loss gives each class the same weight, see `balanced_weights`.
+    multilabel_loss : {"plain", "one-vs-all"}
+        Of several labels an image, see `task_loss`. With "one-vs-all" a class may be absent.
     patience : int or None
-        Stop after so many epochs without a lower validation loss.
+        Stop after so many epochs that are not better on the validation split.
     select : {"last", "best"}
-        Whether the network ends with the weights of its last epoch or with those of the lowest
-        validation loss (the first of equals). "best" needs a validation split.
+        Whether the network ends with the weights of its last epoch or with those of the best one
+        on the validation split (the first of equals), which "best" needs.
+    select_by : {"loss", "accuracy"}
+        Better is a lower validation loss, or a higher validation accuracy (of several labels: the
+        share of right decisions).
+    bn_update : bool
+        Whether BatchNorm statistics of a frozen Part A follow the images, as in HistoKT's code.
     precision : {"32-true", "16-mixed", "bf16-mixed"}
         Of the arithmetic; weights are float32 in each.
     seed : int
@@ -57,9 +69,13 @@ class Regime:
     epochs: int = 20
     batch_size: int = 128
     augment: AugmentRule = "none"
+    augment_val: bool = False
     class_weights: bool = False
+    multilabel_loss: MultilabelLoss = "plain"
     patience: int | None = None
     select: Select = "last"
+    select_by: SelectBy = "loss"
+    bn_update: bool = False
     precision: Precision = "32-true"
     seed: int = 0
 
@@ -69,7 +85,9 @@ class Regime:
             ("optimizer", self.optimizer, OptimizerName),
             ("schedule", self.schedule, ScheduleName),
             ("augment", self.augment, AugmentRule),
+            ("multilabel_loss", self.multilabel_loss, MultilabelLoss),
             ("select", self.select, Select),
+            ("select_by", self.select_by, SelectBy),
             ("precision", self.precision, Precision),
         )
         for name, value, allowed in named:
@@ -82,11 +100,22 @@ class Regime:
                 f"seed {self.seed} is out of range",
                 "epochs, batch size and patience are 1 or above, the seed 0 or above",
             )
-        if self.tune != "head" and self.batch_size == 1:
+        if self.optimizer == "rmsgd" and (self.tune == "head" or self.schedule != "constant"):
+            raise InputError(
+                f"rmsgd sets the rates of convolutions itself, so that neither tune={self.tune!r} "
+                f"nor schedule={self.schedule!r} may keep it from that",
+                "use tune 'all' or 'body' and schedule 'constant', or another optimizer",
+            )
+        if self.learns_statistics and self.batch_size == 1:
             raise InputError(
                 f"tune={self.tune!r} learns BatchNorm, which needs more than one image a step",
                 "use a batch size of 2 or above",
             )
+
+    @property
+    def learns_statistics(self) -> bool:
+        """Whether BatchNorm of Part A is in training mode."""
+        return self.tune != "head" or self.bn_update
 
 
 @dataclass(frozen=True)
@@ -111,6 +140,8 @@ class RunOptions:
         unless that would take more than about a tenth of the time.
     threads : int
         Threads that decode images.
+    compile : bool
+        Whether torch compiles the network: minutes at first, faster steps after.
     """
 
     device: str = "auto"
@@ -119,6 +150,7 @@ class RunOptions:
     cache_bytes: int = 2 * 1024**3
     checkpoint_every_s: float = 300.0
     threads: int = 2
+    compile: bool = False
 
 
 def make_fabric(device: str, precision: Precision) -> Fabric:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, Literal, cast
 
 import torch
@@ -199,7 +200,7 @@ class RMSGD(torch.optim.Optimizer):
             change = (lr - beta * velocity) / (zeta if released else 1.0)
         if decays and released:
             velocity *= self.rule.gamma
-        velocity = max(beta * velocity + zeta * change, self.rule.floor)
+        velocity = float(max(beta * velocity + zeta * change, self.rule.floor))
         state |= {"velocity": velocity, "gain": gain, "ready": ready}
         return velocity
 
@@ -218,7 +219,7 @@ class RMSGD(torch.optim.Optimizer):
             for parameter, rate in zip(group["params"], rates, strict=True)
             if self.rule.measures(parameter)
         ]
-        return sum(own) / len(own)
+        return fmean(own)
 
 
 def knowledge_gain(kernel: Tensor) -> float:
@@ -252,4 +253,4 @@ def _gain(matrix: Tensor) -> float:
     # Squares of singular values through the small Gram matrix: the same to 1e-8 of the largest.
     squares = cast(Tensor, torch.linalg.eigvalsh(wide @ wide.T)).clamp(min=0)
     strengths = evbmf(squares.sqrt().cpu().numpy(), (rows, columns)).strengths
-    return float(strengths.sum() / strengths[0]) / rows if len(strengths) else 0.0
+    return float((strengths / strengths[0]).sum()) / rows if len(strengths) else 0.0

@@ -25,11 +25,12 @@ def choose_parameters(network: Network, tune: Tune) -> list[nn.Parameter]:
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
-def set_modes(network: Network, tune: Tune) -> None:
+def set_modes(network: Network, tune: Tune, *, bn_update: bool = False) -> None:
     """Put the learning part into training mode and the frozen part into inference mode.
 
     In inference mode BatchNorm uses its stored statistics and does not change them, so a frozen
-    Part A is a fixed function of the image, as with ``trainable = False`` in Keras.
+    Part A is a fixed function of the image, as with ``trainable = False`` in Keras. With
+    ``bn_update`` Part A is in training mode even so: its weights stay, its statistics do not.
 
     Examples
     --------
@@ -39,5 +40,5 @@ def set_modes(network: Network, tune: Tune) -> None:
     >>> network.part_a.training, network.part_b.training
     (False, True)
     """
-    network.part_a.train(tune in ("body", "all"))
+    network.part_a.train(bn_update or tune in ("body", "all"))
     network.part_b.train(tune in ("head", "all"))
