@@ -133,7 +133,7 @@ def _correlations(results: pd.DataFrame) -> str:
                 "genes predicted (FDR 5 %)": f"{value[(model, 'n_genes_predicted')]:.0f} of "
                 f"{value[(model, 'n_genes')]:.0f}",
                 "genes with P < 0.05": f"{value[(model, 'n_genes_nominal')]:.0f}",
-                "of these by chance": f"{value[(model, 'n_genes_nominal_by_chance')]:.1f}",
+                "P < 0.05 by chance": f"{value[(model, 'n_genes_nominal_by_chance')]:.1f}",
             }
         )
     return _markdown(pd.DataFrame(rows))

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import small_cohort
 from scipy import stats
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 from small_cohort import read_status, read_values
 
@@ -105,6 +106,31 @@ def test_areas_are_those_of_scikit_learn(made):
     assert signal["p_adjusted"] >= signal["p_value"]
     shares = found.xs("null_model_share", level="metric")["value"]
     assert shares["two", "CHANCE"] > 0
+
+
+def test_bins_of_probabilities_are_those_of_scikit_learn(made, tools, tmp_path):
+    """Quantile bins, equal where no probability is tied; and the report draws them."""
+    table = pd.read_csv(made / "mutation-tables/calibration.csv")
+    for (model, target), truth, wide in averaged(read_status(made / "mutation"), "score"):
+        mean = wide.mean(axis=1)
+        rows = table[(table["model"] == model) & (table["target"] == target)]
+        assert rows["n_units"].sum() == small_cohort.N
+        assert (rows["observed"] * rows["n_units"]).sum() == pytest.approx(
+            (truth == "mutated").sum()
+        )
+        if mean.nunique() == small_cohort.N:
+            observed, predicted = calibration_curve(
+                truth == "mutated", mean, n_bins=len(rows), strategy="quantile"
+            )
+            np.testing.assert_allclose(rows["observed"], observed, atol=1e-9)
+            np.testing.assert_allclose(rows["mean_probability"], predicted, atol=1e-9)
+        assert ((rows["low"] < rows["observed"]) | (rows["observed"] == 0)).all()
+    assert len(table) > 6
+    tools.ok("draw", "--inputs", made / "mutation-tables", "--out", tmp_path / "report")
+    page = (tmp_path / "report/index.html").read_text()
+    assert "Are probabilities right?" in page
+    assert (tmp_path / "report/figures/calibration.png").is_file()
+    assert (tmp_path / "report/calibration.csv").is_file()
 
 
 def test_a_gene_that_one_model_lacks_in_one_repeat_has_no_value_in_any(made, tools, tmp_path):

@@ -117,8 +117,8 @@ def compare(config: Compare, reporter: Reporter = SILENT) -> Artefact:
     Returns
     -------
     Artefact
-        Of kind ``report``, with ``results.csv``, ``comparisons.csv``, ``repeats.csv`` and
-        ``confusion.csv``.
+        Of kind ``report``, with ``results.csv``, ``comparisons.csv``, ``repeats.csv``, and
+        ``confusion.csv`` (of tissue types) or ``calibration.csv`` (of mutations).
 
     Raises
     ------

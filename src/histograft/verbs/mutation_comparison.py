@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from histograft.stats.auc import DeLong
 
 FEW_MUTATED = 20
+CALIBRATION_TABLE = "calibration.csv"
+# Of a bin of similar probabilities, and most bins.
+LEAST_IN_BIN, MOST_BINS = 20, 10
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ class MutationComparison:
                 self._comparisons(baseline, pairs, plain_t=plain_t), columns=COMPARISON_COLUMNS
             ),
             REPEATS_TABLE: pd.DataFrame(self._repeats()),
+            CALIBRATION_TABLE: pd.DataFrame(self._calibration()),
         }
 
     @property
@@ -229,6 +233,24 @@ class MutationComparison:
                 for repeat, value in enumerate(auc(data.truth, data.scores[m])):
                     head = self._head(model, gene) | {"repeat": repeat, "metric": "auc"}
                     yield head | {"value": float(value)}
+
+    def _calibration(self) -> Iterator[dict[str, Any]]:
+        """Bins of patients with similar probabilities, and the share mutated in each."""
+        from histograft.stats.calibration import reliability
+
+        for gene, data in self.genes.items():
+            n_bins = min(MOST_BINS, max(2, len(data.truth) // LEAST_IN_BIN))
+            for m, model in enumerate(self.models):
+                found = reliability(data.truth, data.averaged[m], n_bins=n_bins)
+                for i in range(len(found.n_units)):
+                    yield self._head(model, gene) | {
+                        "bin": i,
+                        "n_units": int(found.n_units[i]),
+                        "mean_probability": float(found.mean_probability[i]),
+                        "observed": float(found.observed[i]),
+                        "low": float(found.low[i]),
+                        "high": float(found.high[i]),
+                    }
 
 
 def _scores(rows: pd.DataFrame, models: Sequence[str], where: str) -> GeneScores:

@@ -14,6 +14,7 @@ from histograft.verbs.comparison import (
     RESULTS_TABLE,
     SHORTCUT_PREFIX,
 )
+from histograft.verbs.mutation_comparison import CALIBRATION_TABLE
 from histograft.verbs.slide_list import INDEX
 
 if TYPE_CHECKING:
@@ -90,6 +91,13 @@ class Compared:
     def confusion(self) -> pd.DataFrame:
         """Confusion matrices, as mean counts over repeats."""
         return self._read(CONFUSION_TABLE)
+
+    @cached_property
+    def calibration(self) -> pd.DataFrame | None:
+        """Bins of similar probabilities of mutations; None where there are none."""
+        if CALIBRATION_TABLE not in self.artefact.files:
+            return None
+        return self._read(CALIBRATION_TABLE)
 
     def _of_tissue(self, table: pd.DataFrame) -> pd.DataFrame:
         places = {(block["dataset"], block["protocol"], block["target"]) for block in self.blocks}

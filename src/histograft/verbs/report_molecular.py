@@ -5,27 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from histograft.figures.numerals import NOTHING, format_p, p_phrase, signed
+from histograft.figures.numerals import NOTHING, format_p, p_phrase, plain, signed
 from histograft.verbs.comparison_told import records
 from histograft.verbs.report_captions import Caption
 from histograft.verbs.report_material import TISSUE, Compared
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
     from histograft.figures.page import Picture, Section, Table
 
 MOST_GENES = 20
+MOST_CURVES = 9
 FDR = 0.05
 SIGNIFICANT = 0.05
 NO_SKILL = 0.5  # area under the curve of scores without any
-Sketcher = Callable[["Figure", str, Caption], "Picture"]
+Sketcher = Callable[..., "Picture"]
 AREAS: Caption = (
     "Area under the ROC curve by gene, with 95 % interval over patients (Fig. 6 of Li 2022). "
     "Beside each gene: patients with a mutation of all, and the paired test after Holm's "
     "correction over genes.",
     "Areas under the ROC curve by gene and model with intervals.",
+)
+CALIBRATION: Caption = (
+    "Are probabilities right? Patients in bins of similar predicted probability: the share of them "
+    "that is mutated, with Wilson's 95 % interval, which takes patients for independent. On the "
+    "broken line predictions are right. A slope below 1 says that they are too extreme, above 1 "
+    "that they say too little.",
+    "Reliability curves by gene and model with intervals.",
 )
 WATERFALL: Caption = (
     "Difference in correlation by gene, sorted (Fig. 4 of Li 2022). Filled: genes that either "
@@ -59,7 +66,8 @@ def molecular_sections(compared: Compared, draw: Sketcher) -> Iterator[Section]:
         task = block.get("task", TISSUE)
         rows = results[results["dataset"] == block["dataset"]]
         if task == "mutation":
-            yield _mutation(block, rows[rows["target"].isin(_genes_of(rows, "auc"))], draw)
+            rows = rows[rows["target"].isin(_genes_of(rows, "auc"))]
+            yield _mutation(block, rows, compared, draw)
         elif task == "expression":
             yield _expression(block, rows, compared, draw)
 
@@ -116,7 +124,9 @@ def _genes_of(rows: pd.DataFrame, metric: str) -> list[str]:
     return list(dict.fromkeys(rows.loc[rows["metric"] == metric, "target"]))
 
 
-def _mutation(block: dict[str, Any], rows: pd.DataFrame, draw: Sketcher) -> Section:
+def _mutation(
+    block: dict[str, Any], rows: pd.DataFrame, compared: Compared, draw: Sketcher
+) -> Section:
     from histograft.figures.gene_auc import gene_auc
     from histograft.figures.page import Section
 
@@ -141,9 +151,37 @@ def _mutation(block: dict[str, Any], rows: pd.DataFrame, draw: Sketcher) -> Sect
     return Section(
         f"Mutations of {block['n_units']:,} patients",
         text=tuple(text),
-        figures=(draw(figure, "mutations", AREAS),),
+        figures=(draw(figure, "mutations", AREAS), *_curves(block, rows, compared, shown, draw)),
         tables=(_area_table(rows[rows["target"].isin(shown)]),),
     )
+
+
+def _curves(
+    block: dict[str, Any], rows: pd.DataFrame, compared: Compared, shown: list[str], draw: Sketcher
+) -> Iterator[Picture]:
+    """Draw reliability curves of the genes that are told best."""
+    import pandas as pd
+
+    from histograft.figures.calibration import calibration_curves
+
+    table = compared.calibration
+    if table is None:
+        return
+    table = table[table["dataset"] == block["dataset"]]
+    genes = [gene for gene in shown if (table["target"] == gene).any()][:MOST_CURVES]
+    if not genes:
+        return
+    fitted = rows[rows["metric"] == "calibration_slope"]
+    slopes = dict(
+        zip(zip(fitted["target"], fitted["model"], strict=True), fitted["value"], strict=True)
+    )
+    parts = [table[table["target"] == gene] for gene in genes]
+    panels = [calibration_curves(part, slopes) for part in parts]
+    whole = calibration_curves(pd.concat(parts), slopes)
+    caption = CALIBRATION
+    if len(genes) < len(shown):
+        caption = (f"{CALIBRATION[0]} The {len(genes)} genes that are told best.", CALIBRATION[1])
+    yield draw(whole, "calibration", caption, panels)
 
 
 def _cohort_text(block: dict[str, Any]) -> str:
@@ -191,6 +229,7 @@ def _area_table(rows: pd.DataFrame) -> Table:
             "95 % interval": _range(row["ci_low"], row["ci_high"]),
             "SD": NOTHING if pd.isna(row["repeat_sd"]) else f"{row['repeat_sd']:.3f}",
             "average precision": f"{values[row['target'], row['model'], 'average_precision']:.2f}",
+            "slope": plain(values[row["target"], row["model"], "calibration_slope"]),
             "Brier": f"{values[row['target'], row['model'], 'brier']:.3f}",
             "empty fits, %": f"{100 * values[row['target'], row['model'], 'null_model_share']:.0f}",
         }
@@ -201,6 +240,11 @@ def _area_table(rows: pd.DataFrame) -> Table:
         "Mutation status by gene.",
         help={
             "SD": "standard deviation over repeats: noise of the folds, not an interval",
+            "average precision": "mean precision over recall (area under that curve); without "
+            "skill it is the share mutated",
+            "slope": "of the calibration line: 1 is right, below it probabilities are too extreme; "
+            "– where it cannot be fitted",
+            "Brier": "mean squared error of the probabilities; lower is better",
             "empty fits, %": "fits in which the lasso chose no feature: everybody gets one value",
         },
     )
@@ -260,7 +304,7 @@ def _summary_table(rows: pd.DataFrame) -> Table:
                 "95 % interval": _range(mean["ci_low"], mean["ci_high"]),
                 "genes predicted": f"{value['n_genes_predicted']:.0f} of {value['n_genes']:.0f}",
                 "P < 0.05": f"{value['n_genes_nominal']:.0f}",
-                "of these by chance": f"{value['n_genes_nominal_by_chance']:.1f}",
+                "P < 0.05 by chance": f"{value['n_genes_nominal_by_chance']:.1f}",
             }
         )
     return Table(
@@ -269,7 +313,11 @@ def _summary_table(rows: pd.DataFrame) -> Table:
         help={
             "genes predicted": "correlation above that of permuted patients, false discovery "
             "rate 5 % over genes",
-            "P < 0.05": "two-sided P of cor.test, which Li 2022 counts; chance alone gives many",
+            "P < 0.05": "two-sided P of cor.test, which Li 2022 counts; not corrected for the "
+            "number of genes",
+            "P < 0.05 by chance": "how many genes would have such a P if features said nothing: "
+            "mean over permuted patients, allowing for cross-validation. No part of the number "
+            "beside it",
         },
     )
 

@@ -19,6 +19,7 @@ from histograft.verbs.comparison import (
     SHORTCUT_PREFIX,
 )
 from histograft.verbs.comparison_told import place, records
+from histograft.verbs.mutation_comparison import CALIBRATION_TABLE
 from histograft.verbs.patch_images import images_of, load_patches
 from histograft.verbs.report_answer import TUNED, caveats
 from histograft.verbs.report_features import MOST_POINTS, feature_maps
@@ -131,7 +132,8 @@ def sections(material: Material, sketch: Sketch, reporter: Reporter) -> list[Sec
 
 
 def _copy_tables(compared: Compared, sketch: Sketch) -> None:
-    for name in (RESULTS_TABLE, COMPARISONS_TABLE, REPEATS_TABLE, CONFUSION_TABLE):
+    names = (RESULTS_TABLE, COMPARISONS_TABLE, REPEATS_TABLE, CONFUSION_TABLE, CALIBRATION_TABLE)
+    for name in names:
         if name in compared.artefact.files:  # there is no confusion of molecules
             with sketch.draft.writing(name) as path:
                 shutil.copyfile(compared.artefact.file(name), path)
