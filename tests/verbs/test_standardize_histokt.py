@@ -282,7 +282,7 @@ class TestLabelsFromMasks:
         assert table["label"].to_list() == ["tumor", "tumor", "stroma"]
         table = run(folder, *self.WORDS, "--min-fraction", 0.2, "--min-labelled", 0.1, out="c")
         assert len(table) == 2
-        assert "no class" in set(pd.read_csv(tmp_path / "c" / "rejects.csv")["reason"])
+        assert "no-class" in set(pd.read_csv(tmp_path / "c" / "rejects.csv")["reason"])
 
     def test_the_share_must_be_given(self, tmp_path, tools, folder):
         outcome = tools.run("standardize", "--samples", folder, "--out", tmp_path / "out")

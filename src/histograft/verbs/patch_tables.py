@@ -18,7 +18,7 @@ REJECT_LOG = "rejects.csv"
 KEPT_OUT = {
     "background": "as background",
     "unlabelled": "because their masks cover too little of them",
-    "no class": "because no class covers enough of them",
+    "no-class": "because no class covers enough of them",
 }
 # Column of the images' table to column of the patches' table.
 OF_THE_IMAGE = {

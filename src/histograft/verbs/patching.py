@@ -299,7 +299,7 @@ def _labels_of_mask(
         return {}, ("unlabelled", f"{shares.sum():.3f} labelled, below {rules.min_labelled:g}")
     labels = labels_of_shares(shares, rules.names, rules.min_fraction)
     if not labels:
-        return {}, ("no class", f"largest share {shares.max():.4f}, below {rules.min_fraction:g}")
+        return {}, ("no-class", f"largest share {shares.max():.4f}, below {rules.min_fraction:g}")
     return {"label": "|".join(labels), "shares": shares.tolist()}, None
 
 
