@@ -84,8 +84,19 @@ def test_molecules_are_predicted_from_slides(files, tools):
     page = (files / "run/report/index.html").read_text()
     assert "Mutations of 24 patients" in page
     assert "Expression of 2 genes in 24 patients" in page
-    commands = open_artefact(files / "run/report").manifest["config"]["commands"]
+    commands = open_artefact(files / "run/report").manifest["execution"]["commands"]
     assert any(line.startswith("histograft pool") for line in commands)
+    # Fig. 7, and what the tuned network says of the tissue.
+    assert "What stands for a slide" in page
+    assert "Tissue on the slides" in page
+    tissue = files / "run/tissue"
+    assert len(list((tissue / "qupath").glob("*.geojson"))) == N_PATIENTS
+    shares = pd.read_csv(tissue / "class_shares.csv").groupby("slide_id")["share"].sum()
+    np.testing.assert_allclose(shares, np.ones(N_PATIENTS), atol=1e-5)
+    said = " ".join(outcome.err.split())
+    for end in (tissue / "qupath", files / "run/network/README.md"):
+        assert end.exists()
+        assert str(end) in said.replace("- ", "-")
     assert tools.run("verify", files / "run").code == 0
 
 

@@ -117,9 +117,11 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
         )
     )
     molecular: dict[str, Any] = {}
+    notices: tuple[str, ...] = (SYNTHETIC,)
     if config.n_slides:
         files = write_slides(folder, config.n_slides, seed, config.workers, reporter)
-        molecular = vars(files) | {"genes": "all"}
+        molecular = files.as_options() | {"genes": "all"}
+        notices = (*notices, files.truth)
     recipe = Ftx(
         finetune=tuned,
         evaluate=tuple(evaluated),
@@ -138,10 +140,13 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
         folds=FOLDS,
         repeats=config.n_repeats,
         title=TITLE,
-        notices=(SYNTHETIC,),
+        notices=notices,
         seed=config.seed,
         workers=config.workers,
         device=config.device,
         **molecular,
     )
-    return ftx(recipe, reporter, made_by=command_line("demo", config, config.out))
+    page = ftx(recipe, reporter, made_by=command_line("demo", config, config.out))
+    for truth in notices[1:]:
+        reporter.note(truth)
+    return page

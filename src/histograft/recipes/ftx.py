@@ -25,6 +25,7 @@ from histograft.recipes.tissue_type import (
 )
 from histograft.verbs.compare import Compare, compare
 from histograft.verbs.draw import Draw, draw
+from histograft.verbs.model_card import CARD
 from histograft.verbs.one_slide import StainMode
 from histograft.verbs.predict import Predict
 from histograft.verbs.train import train
@@ -50,8 +51,8 @@ class Ftx:
     embeds every set with the network as it was and as it became, predicts tissue types by
     repeated cross-validation on the same folds, compares with honest statistics, and writes a
     report to OUT/report/index.html. Given slides and molecular tables, it also predicts mutations
-    and expression of patients from the same networks (experiments 2 and 3). Run it again to resume;
-    what is finished is not done twice.
+    and expression of patients from the same networks (experiments 2 and 3), and maps the tissue of
+    the slides. Run it again to resume; what is finished is not done twice.
 
     Attributes
     ----------
@@ -264,8 +265,8 @@ def ftx(config: Ftx, reporter: Reporter = SILENT, *, made_by: str | None = None)
         for name in evaluated
         for prediction in make_predictions(name, tuned_name, patches, features, config, recipe)
     ]
-    molecular, slides = molecular_predictions(config, network, recipe)
-    predictions += molecular
+    slides = molecular_predictions(config, network, recipe)
+    predictions += slides.predictions
     tables = recipe.run(
         compare,
         Compare(
@@ -277,7 +278,7 @@ def ftx(config: Ftx, reporter: Reporter = SILENT, *, made_by: str | None = None)
             seed=config.seed,
         ),
     )
-    inputs = [tables, *patches.values(), network, *slides[:1]]
+    inputs = [tables, *patches.values(), network, *slides.pictures]
     inputs += [
         a for name in evaluated for a in features[name] if a.facts["models"][0][:8] != "shortcut"
     ]
@@ -292,4 +293,5 @@ def ftx(config: Ftx, reporter: Reporter = SILENT, *, made_by: str | None = None)
             seed=config.seed,
         ),
     )
+    reporter.note(f"the tuned extractor, with its model card: {network.path / CARD}")
     return report.path / "index.html"

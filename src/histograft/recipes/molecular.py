@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from histograft.core.artefact import Artefact
 from histograft.core.errors import InputError
 from histograft.recipes.steps import Recipe
 from histograft.recipes.tissue_type import further_extractors, source_of
+from histograft.verbs.classify import QUPATH_FOLDER, Classify, classify
 from histograft.verbs.embed import Embed, embed
 from histograft.verbs.molecular_targets import ALL, MolecularTables
 from histograft.verbs.pool import Pool, pool
@@ -18,6 +20,7 @@ from histograft.verbs.slides import read_slides
 if TYPE_CHECKING:
     from histograft.recipes.ftx import Ftx
 
+TUNED = "ftx"
 # The paper's nine genes, wherever --genes says nothing.
 MUTATION_GENES = "LUAD_NINE"
 
@@ -50,10 +53,26 @@ def check_molecular(config: Ftx) -> None:
         _molecular_tables(options, config.seed).wanted_genes()
 
 
-def molecular_predictions(
-    config: Ftx, network: Artefact, recipe: Recipe
-) -> tuple[list[Artefact], list[Artefact]]:
+@dataclass(frozen=True)
+class MolecularWork:
+    """What came of the slides.
+
+    Attributes
+    ----------
+    predictions : list of Artefact
+        Of mutations and of expression, as far as asked for; empty without slides.
+    pictures : list of Artefact
+        What the report shows of the slides: their list, what stands for each, and their tissue.
+    """
+
+    predictions: list[Artefact] = field(default_factory=list)
+    pictures: list[Artefact] = field(default_factory=list)
+
+
+def molecular_predictions(config: Ftx, network: Artefact, recipe: Recipe) -> MolecularWork:
     """Embed slides with the network before and after tuning, pool them to patients, and predict.
+
+    The tuned network also says which tissue the tiles show.
 
     Parameters
     ----------
@@ -66,19 +85,18 @@ def molecular_predictions(
 
     Returns
     -------
-    predictions : list of Artefact
-        Of mutations and of expression, as far as asked for; empty without slides.
-    slides : list of Artefact
-        Lists of the embedded slides, one for each extractor.
+    MolecularWork
     """
     if config.slides is None:
-        return [], []
-    pooled, listed = [], []
+        return MolecularWork()
+    pooled, pictures = [], []
     for name, source in _extractors(config, network).items():
         features = recipe.run(embed, _embed_config(config, name, source))
-        listed.append(features)
         folder = features.path.parent  # the list lies beside the slides
-        pooled.append(recipe.run(pool, Pool(features=folder, out=config.out / "patients" / name)))
+        out = config.out / "patients" / name
+        pooled.append(recipe.run(pool, Pool(features=folder, out=out, slides=config.slides)))
+        if name == TUNED:
+            pictures = [features, _tissue(config, network, folder, recipe)]
     common: dict[str, Any] = {
         "features": tuple(artefact.path for artefact in pooled),
         "folds": config.folds, "repeats": config.repeats, "seed": config.seed,
@@ -89,14 +107,21 @@ def molecular_predictions(
         recipe.run(predict, Predict(**common, **target))
         for target in _targets(config, config.out / "predictions")
     ]
-    return predictions, listed
+    return MolecularWork(predictions, [*pictures, *pooled])
+
+
+def _tissue(config: Ftx, network: Artefact, features: Path, recipe: Recipe) -> Artefact:
+    out = config.out / "tissue"
+    tissue = recipe.run(classify, Classify(features=features, network=network.path, out=out))
+    recipe.reporter.note(f"tissue of the slides, for QuPath: {tissue.path / QUPATH_FOLDER}")
+    return tissue
 
 
 def _extractors(config: Ftx, network: Artefact) -> dict[str, dict[str, Any]]:
     """Where each extractor's features come from, by its name."""
     found: dict[str, dict[str, Any]] = {
         "imgnet": {"network": network.path / "step1", "points": ("gap", "dense")},
-        "ftx": {"network": network.path, "points": ("dense",)},
+        TUNED: {"network": network.path, "points": ("dense",)},
     }
     for other, name in further_extractors(config):
         found[name] = source_of(other) | {"points": ("gap",)}

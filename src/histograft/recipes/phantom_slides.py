@@ -12,6 +12,7 @@ from histograft.core.executor import map_in_order, open_executor
 from histograft.core.files import write_bytes
 from histograft.core.reporter import Reporter
 from histograft.core.seeds import child_seed, generator
+from histograft.recipes.phantom_truth import known_truth
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,12 +40,20 @@ class PhantomSlides:
     ----------
     slides, mutations, sequenced, expression : pathlib.Path
         Tables as users bring them.
+    truth : str
+        What is true of them, for people.
     """
 
     slides: Path
     mutations: Path
     sequenced: Path
     expression: Path
+    truth: str
+
+    def as_options(self) -> dict[str, Path]:
+        """Return the tables by the options of `run ftx` that take them."""
+        names = ("slides", "mutations", "sequenced", "expression")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -162,6 +171,7 @@ def _write_tables(
         _write(out / "mutations.maf", maf, "\t"),
         _write(out / "sequenced.txt", [[name] for name in patients], "\t"),
         _write(out / "expression.tsv", matrix, "\t"),
+        known_truth(EXPRESSED | MUTATED, shares, mutated, expression),
     )
 
 
