@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import os
 import re
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -209,3 +212,48 @@ def test_square_brackets_in_names_are_not_markup(tmp_path, samples, command):
     assert outcome.code == 1
     assert "[bold]set: no µm/px is known" in outcome.err
     assert not re.search(r"\x1b\[", outcome.err)  # no colors where nobody looks
+
+
+@pytest.mark.parametrize("value", ["0,5", "-1,25"])
+def test_a_decimal_comma_is_explained(command, value):
+    outcome = command("standardize", *NEEDED, f"--mpp={value}")
+    assert outcome.code == 2
+    assert f"--mpp is {value}, with a decimal comma" in outcome.err
+    assert f"write {value.replace(',', '.')}" in outcome.err
+
+
+def test_sigterm_says_that_the_work_can_go_on(command, monkeypatch, tmp_path):
+    def work(path):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    monkeypatch.setattr("histograft.core.verify.verify", work)
+    before = signal.getsignal(signal.SIGTERM)
+    outcome = command("verify", tmp_path)
+    assert outcome.code == 143
+    assert "run the same command again to go on" in outcome.err
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_help_says_what_presets_set_and_shows_no_empty_brackets(command):
+    told = " ".join(command("embed", "--help").out.replace("│", " ").split())
+    assert "paper: --target-mpp 0.25 --stain macenko-tile" in told
+    assert "()" not in told
+    assert "Usage: histograft embed [SLIDES] --out PATH" in told
+    assert "[ARGS]" not in told
+    assert "[NAME" in command("catalogue", "--help").out
+
+
+@pytest.mark.parametrize("words", [*COMMANDS, ("doctor",), ("pool",), ("convert",)], ids=" ".join)
+def test_help_is_in_american_spelling(command, words):
+    told = command(*words, "--help").out.lower()
+    for british in (
+        "normalis",
+        "colour",
+        "neighbour",
+        "labelled im",
+        "quantisation",
+        "behaviour",
+        "centre",
+    ):
+        assert british not in told

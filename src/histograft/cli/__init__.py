@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 import histograft
+from histograft.cli.help import preset_help, shown_default, usage
 from histograft.cli.layers import ConfigLayers
+from histograft.cli.signals import Terminated, heard_sigterm
 from histograft.cli.terminal import STDERR, STDOUT, TerminalReporter, print_error, print_table
 from histograft.core.errors import HistograftError
 from histograft.recipes import demo, ftx
@@ -32,6 +34,7 @@ from histograft.verbs.doctor import Doctor
 FAILED = 1
 NOT_UNDERSTOOD = 2
 INTERRUPTED = 130
+TERMINATED = 143
 
 app = App(
     name="histograft",
@@ -41,7 +44,9 @@ app = App(
     version=histograft.__version__,
     help_format="markdown",
     # "--evaluate A B C" takes all three; only switches have a "--no-" form.
-    default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+    default_parameter=Parameter(
+        consume_multiple=True, negative_iterable=(), show_default=shown_default
+    ),
     suppress_keyboard_interrupt=False,  # `main` says that the work can go on
 )
 run = App(name="run", help="Recipes: a whole paper on your own data in one command.")
@@ -54,14 +59,14 @@ def _command(module: ModuleType, cls: type[Any], work: Callable[..., Any]) -> Ca
     def command(config: Any, *, preset: Any = None, config_file: Any = None) -> None:
         del preset, config_file  # read by ConfigLayers
         done = work(config, TerminalReporter())
-        STDOUT.print(str(done if isinstance(done, Path) else done.path))
+        STDOUT.print(str(done if isinstance(done, Path) else config.out))
 
     names = tuple(sorted(module.PRESETS))
     command.__annotations__ = {
         "config": Annotated[cls, Parameter(name="*")],
         "preset": Annotated[
             Literal[names] | None,
-            Parameter(help="Named set of values; flags and --config beat it."),
+            Parameter(help=preset_help(module.PRESETS)),
         ],
         "config_file": Annotated[
             Path | None, Parameter(name="--config", help="TOML file with the same options.")
@@ -86,7 +91,9 @@ _COMMANDS: dict[tuple[str, ...], tuple[ModuleType, type[Any], Callable[..., Any]
     ("run", "ftx"): (ftx, ftx.Ftx, ftx.ftx),
 }
 for _path, (_module, _cls, _work) in _COMMANDS.items():
-    (run if _path[0] == "run" else app).command(_command(_module, _cls, _work), name=_path[-1])
+    (run if _path[0] == "run" else app).command(
+        _command(_module, _cls, _work), name=_path[-1], usage=usage(_path, _cls)
+    )
 app.config = (ConfigLayers({path: (m[1], m[0].PRESETS) for path, m in _COMMANDS.items()}),)
 
 
@@ -140,7 +147,11 @@ def doctor(config: Annotated[Doctor, Parameter(name="*")]) -> int:
     return print_diagnoses(config)
 
 
-catalogue = App(name="catalogue", help="Public data sets that are known.")
+catalogue = App(
+    name="catalogue",
+    help="Public data sets that are known.",
+    usage="Usage: histograft catalogue [NAME | COMMAND]",
+)
 app.command(catalogue)
 
 
@@ -190,17 +201,21 @@ def main(arguments: list[str] | None = None) -> None:
 
     0: done; 1: an error of the work, which the message explains; 2: the command was not
     understood (an unknown option, preset or key of a --config file, or values that cannot be used
-    together) and no work began; 130: interrupted.
+    together) and no work began; 130: interrupted; 143: ended by SIGTERM.
     """
     code = NOT_UNDERSTOOD
     try:
         command, bound, _ = app.parse_args(arguments)
         code = FAILED
-        result = command(*bound.args, **bound.kwargs)
+        with heard_sigterm():
+            result = command(*bound.args, **bound.kwargs)
     except HistograftError as error:
         print_error(error)
         sys.exit(code)
     except KeyboardInterrupt:
         STDERR.print("interrupted; run the same command again to go on from here")
         sys.exit(INTERRUPTED)
+    except Terminated:
+        STDERR.print("ended by SIGTERM; run the same command again to go on from here")
+        sys.exit(TERMINATED)
     sys.exit(result if isinstance(result, int) else 0)

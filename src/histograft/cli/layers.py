@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ from cyclopts import App, ArgumentCollection, Token
 
 from histograft.core.configuration import checked_values, preset_values
 from histograft.core.errors import InputError
+
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 
 
 class ConfigLayers:
@@ -36,6 +39,7 @@ class ConfigLayers:
         by_name = {str(a.name).removeprefix("--").replace("-", "_"): a for a in arguments}
         for name, argument in by_name.items():
             _refuse_fractions(name, argument)
+            _refuse_decimal_commas(name, argument)
         values = preset_values(presets, _given(by_name.get("preset")))
         source = dict.fromkeys(values, "--preset")
         if file := _given(by_name.get("config")):
@@ -75,6 +79,17 @@ def _refuse_fractions(name: str, argument: Any) -> None:
         if "." in token.value:
             flag = "--" + name.replace("_", "-")
             raise InputError(f"{flag} is {token.value}, not a whole number", "leave out the point")
+
+
+def _refuse_decimal_commas(name: str, argument: Any) -> None:
+    """Refuse 0,5 where a number is needed, and say how it is written here."""
+    kinds = _parts(argument.hint)
+    if float not in kinds or str in kinds:
+        return
+    for token in argument.tokens:
+        if _DECIMAL_COMMA.fullmatch(token.value):
+            flag, right = "--" + name.replace("_", "-"), token.value.replace(",", ".")
+            raise InputError(f"{flag} is {token.value}, with a decimal comma", f"write {right}")
 
 
 def _parts(hint: Any) -> list[Any]:

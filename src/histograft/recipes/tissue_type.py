@@ -186,7 +186,10 @@ def further_extractors(config: Ftx) -> list[tuple[str, str]]:
 
 
 def check_weights(config: Ftx) -> None:
-    """Open every file of weights before the first image is cut."""
+    """Open every file of weights, and the device, before the first image is cut."""
+    from histograft.learning.regime import make_fabric
+
+    make_fabric(config.device, "32-true")
     find_start(config.weights, config.arch, config.arch_kwargs, config.mean, config.std)
     for other in config.also:
         if Path(other).is_file():

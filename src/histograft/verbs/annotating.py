@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -51,14 +52,26 @@ def with_scale(
         if config.missing_mpp == "error":
             raise InputError(
                 f"{source.name}: no µm/px is known for {unknown} of {len(table)} images",
-                "write a column mpp into the samples table, give --mpp X (0.25 for most 40x scans,"
-                " 0.5 for 20x), or --missing-mpp keep-pixels to leave those pixels as they are",
+                "write a column mpp into the samples table; or state it once (0.25 for most 40x "
+                f"scans, 0.5 for 20x) by `{_standardize(config)}`, and in a recipe give that "
+                "folder in place of the set; or add --missing-mpp keep-pixels to leave those "
+                "pixels as they are",
             )
         reporter.warn(
             f"{source.name}: no µm/px is known for {unknown} of {len(table)} images; "
             "their pixels are kept as they are, so the set is not at the common scale"
         )
     return table
+
+
+def _standardize(config: Standardize) -> str:
+    """Write the command that states a scale, which recipes leave to it."""
+    samples = str(config.samples)
+    whole = config.samples.resolve()
+    name = (whole if whole.is_dir() else whole.parent).name
+    return shlex.join(
+        ["histograft", "standardize", samples, "--mpp", "0.5", "--out", f"{name}-patches"]
+    )
 
 
 def with_splits(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Collection, Sequence
@@ -121,9 +122,18 @@ def find_start(
         )
         record = Input("start", "weights", opened.sha256, path.name)
         return Start("file", None, opened, opened.architecture, opened.kwargs, record)
+    if path.is_dir():
+        raise InputError(
+            f"{init} is a folder without a manifest.json, so no finished network artefact",
+            "give the folder that `histograft train` finished, or a file of weights",
+        )
+    if path.suffix in WEIGHT_ENDINGS or "/" in init:
+        raise InputError(f"the weights file {init} is not there", "correct its path")
+    near = difflib.get_close_matches(init, ("random", "imagenet"), n=1)
     raise InputError(
-        f"{init!r} is neither random nor imagenet, nor a file of weights, nor a network artefact",
-        "give one of these (a finished artefact has a manifest.json)",
+        f"{init!r} is no file of weights and no network artefact",
+        (f"did you mean {near[0]!r}? " if near else "")
+        + "give random, imagenet, a file, or the folder of a finished network",
     )
 
 

@@ -76,7 +76,8 @@ def _compute_blocks(
     """Write the features of each block of patches into the work folder, where they are not yet."""
     import numpy as np
 
-    with reporter.task(f"{patches.facts['dataset']}: features", len(table)) as task:
+    title = f"{patches.facts['dataset']}: features {', '.join(extractor.models)}"
+    with reporter.task(title, len(table)) as task:
         for start in range(0, len(table), BLOCK):
             block = _block(draft, start)
             rows = table.iloc[start : start + BLOCK]

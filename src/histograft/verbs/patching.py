@@ -55,7 +55,7 @@ class PatchRules:
     patch_px : int
         Side of a patch.
     overlap : float
-        Share of a patch's side that neighbours share, 0 up to below 1.
+        Share of a patch's side that neighbors share, 0 up to below 1.
     resampling : {"area", "skimage"}
         Rule of `histograft.imaging.resample`.
     small : {"reflect", "reject"}

@@ -1,4 +1,4 @@
-"""Find labelled images: a samples table, class folders, an imagefolder or a catalogue layout."""
+"""Find labeled images: a samples table, class folders, an imagefolder or a catalogue layout."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ABSENT = "absent"
 
 @dataclass(frozen=True)
 class Source:
-    """Labelled images as they lie on disk.
+    """Labeled images as they lie on disk.
 
     Attributes
     ----------

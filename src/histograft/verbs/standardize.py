@@ -1,4 +1,4 @@
-"""Bring labelled images to one physical scale, split by group and cut into patches."""
+"""Bring labeled images to one physical scale, split by group and cut into patches."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LEAKAGE = "leakage.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Standardize:
-    """Bring labelled images to one physical scale, split by group and cut into patches.
+    """Bring labeled images to one physical scale, split by group and cut into patches.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Standardize:
     patch_px : int
         Side of a patch in pixels.
     overlap : float
-        Share of the side that neighbouring patches share, 0 up to below 1.
+        Share of the side that neighboring patches share, 0 up to below 1.
     resampling : str
         "area" averages exactly over the area of each new pixel; "skimage" is HistoKT's rule.
     small : str
@@ -70,7 +70,7 @@ class Standardize:
     background : float
         Reject patches whose grey values spread less than this (0-1); 0 keeps all.
     background_scope : str
-        Filter "crops" only, so that an image labelled as a whole is kept, or "all".
+        Filter "crops" only, so that an image labeled as a whole is kept, or "all".
     flush : bool
         Add a last patch that ends at the edge where the stride leaves a remainder.
     mpp : float
