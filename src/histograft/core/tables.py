@@ -200,6 +200,39 @@ NEAREST_TILES = TableSpec(
     key=("slide_id", "model"),
 )
 
+FUSED_LAYERS = TableSpec(
+    "fused layers",
+    (
+        Column("layer", "text", "matrix or convolution, as in the weights file"),
+        Column("parent", "integer", "number of the network, from 1"),
+        Column("network", "text", "its name"),
+        Column("rows", "integer", "output channels, n"),
+        Column("columns", "integer", "input channels x height x width, k"),
+        Column(
+            "retained_energy",
+            "number",
+            "share of its squared norm in the subspace that is kept, 0 to 1; empty for averages",
+            nullable=True,
+        ),
+        Column(
+            "energy_ratio", "number", "squared norm of the fused layer over its own", nullable=True
+        ),
+        Column(
+            "distance",
+            "number",
+            "norm of the difference to the fused layer, over its own norm",
+            nullable=True,
+        ),
+        Column(
+            "order_sensitivity",
+            "number",
+            "change of the fused layer, over its norm, had this network come first",
+            nullable=True,
+        ),
+    ),
+    key=("layer", "parent"),
+)
+
 PREDICTIONS = TableSpec(
     "predictions",
     (
