@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -176,7 +176,9 @@ class Decoded:
         return image
 
 
-def ahead(jobs: Iterable[Job], prepare: Callable[[Job], Result]) -> Iterator[tuple[Job, Result]]:
+def ahead(
+    jobs: Iterable[Job], prepare: Callable[[Job], Result]
+) -> Generator[tuple[Job, Result], None, None]:
     """Yield jobs with what another thread prepares for them while the caller computes.
 
     Examples
