@@ -19,7 +19,7 @@ BACH = Entry(
     mpp=0.42,
     mpp_source="stated with the release",
     path_pattern=(
-        r"(?:.*/)?Photos/"
+        r"(?:.*/)?"
         rf"(?P<label>{'|'.join(label for label, _ in _CLASSES)})/[a-z]+\d+\.(?:tiff?|png)"
     ),
     example_path="ICIAR2018_BACH_Challenge/Photos/Benign/b001.tif",
