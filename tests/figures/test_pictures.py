@@ -298,6 +298,9 @@ def test_curves_show_what_the_history_has(history):
     draws(figure)
     both = history.assign(val_loss=[np.nan, 0.6, 0.5, 0.4, 0.4])
     assert len(training_curves(both).axes[0].lines) == 2
-    draws(training_curves(history.iloc[:1]))
+    once = training_curves(history.iloc[:1])
+    draws(once)
+    low, high = once.axes[-1].get_xlim()
+    assert [tick for tick in once.axes[-1].get_xticks() if low <= tick <= high] == [1]
     with pytest.raises(InputError, match="neither loss nor accuracy"):
         training_curves(history[["step", "epoch"]])

@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from histograft.core.configuration import Role, fields_with_role
+from histograft.verbs import report_features
 from histograft.verbs.draw import broken
+from histograft.verbs.prediction_files import _resampled
 from histograft.verbs.report_answer import caveats, verdict
 from histograft.verbs.report_leakage import find_leaks, leakage_sentences, leakage_table
 from histograft.verbs.report_material import Compared
@@ -57,6 +60,7 @@ PAPER = Train(patches=Path("p"), out=Path("o"), init="w.safetensors")
          ["last epoch"]),
         ({"patience": 3}, ["up to 20 epochs", "3 epochs without a lower loss on the 300"],
          ["chose nothing"]),
+        ({"epochs_head": 1}, ["1 epoch,", "10 epochs"], ["1 epochs"]),
         ({"tune": "head"}, ["Only the dense layers", "20 epochs"], ["Step", "10 epochs"]),
         ({"tune": "all"}, ["All layers", "10 epochs"], ["Step", "20 epochs"]),
         ({"class_weights": True, "schedule": "cosine", "weight_decay": 0.01, "optimizer": "sgd"},
@@ -73,6 +77,13 @@ def test_training_is_told_as_it_was_configured(options, said, not_said):
         assert words not in text
     assert "1,500 training patches of colon" in text
     assert "w.safetensors" in text
+
+
+def test_a_network_is_not_called_the_network_network():
+    made = network(PAPER)
+    assert training(made)[0].startswith("The network `net` (resnet18) began")
+    made.path = Path("run/network")
+    assert training(made)[0].startswith("The network (resnet18) began")
 
 
 def test_validation_patches_chose_nothing_only_where_that_is_so():
@@ -280,3 +291,35 @@ def test_a_broken_command_is_the_same_command(words):
     assert shlex.split(lines.replace("\\\n", " ")) == shlex.split(command)
     assert all(line.endswith(" \\") for line in lines.split("\n")[:-1])
     assert max(map(len, lines.split("\n"))) <= 80
+
+
+def test_maps_of_one_set_show_the_same_rows(monkeypatch):
+    """A network that was tuned on the set leaves test rows only, for the others too."""
+    n = 60
+    index = pd.DataFrame(
+        {
+            "split": ["train", "test"] * (n // 2), "label": ["a", "a", "b", "b"] * (n // 4),
+            "group": [str(i) for i in range(n)], "seen": False,
+        }
+    )  # fmt: skip
+    indices = {"untuned": index, "tuned": index.assign(seen=index["split"] == "train")}
+    values = np.random.default_rng(0).normal(size=(n, 5)).astype(np.float32)
+    monkeypatch.setattr(report_features, "load_index", lambda a: indices[a.name])
+    monkeypatch.setattr(report_features, "models_of", lambda a: [a.name])
+    monkeypatch.setattr(report_features, "load_features", lambda a, model: values)
+    made = {
+        name: SimpleNamespace(name=name, facts={"dataset": "colon"})
+        for name in ("untuned", "tuned")
+    }
+    for names, rows in ((["untuned", "tuned"], n // 2), (["untuned"], n)):
+        features = {"colon": [made[name] for name in names]}
+        points, _ = report_features.feature_maps(features, ("untuned", "tuned"), seed=0)
+        assert set(points.groupby("model").size()) == {rows}
+
+
+@pytest.mark.parametrize(("known", "unit"), [(1.0, "group"), (0.5, "mixed"), (0.0, "image")])
+def test_what_is_resampled_is_told_as_it_is(known, unit):
+    assert _resampled(known, several=True) == unit
+    assert _resampled(0.0, several=False) == "patch"
+    said = protocol(compared([BASE], ci_unit=unit, groups_known=known))["colon, cross-validation"]
+    assert ("images of unknown group" in said) == (unit == "mixed")

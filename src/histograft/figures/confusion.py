@@ -48,7 +48,7 @@ def confusion_matrices(confusion: pd.DataFrame) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        The picture. A class without a case has an empty grey row.
+        The picture. A class without a case has an empty gray row.
 
     Raises
     ------

@@ -9,6 +9,7 @@ import pandas as pd
 
 from histograft.core.columns import require_columns
 from histograft.core.errors import InputError
+from histograft.figures import numerals
 
 Q_TABLE = "the table of q values"
 VALUES = [
@@ -32,7 +33,7 @@ def signed(number: float) -> str:
     >>> signed(0.126), signed(-0.0031), signed(0.0)
     ('+0.126', '−0.003', '0.000')
     """
-    return f"{number:+.3f}".replace("-", "−") if number else "0.000"
+    return numerals.signed(number, 3)
 
 
 def with_interval(point: float, low: float, high: float) -> str:

@@ -87,5 +87,8 @@ def _draw_curves(axes: Axes, history: pd.DataFrame, quantity: str) -> None:
                 markersize=3,
                 linewidth=1.5,
             )
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    first, last = history["epoch"].min(), history["epoch"].max()
+    # A single epoch would otherwise have an axis of fractions.
+    axes.set_xlim(first - 0.5 - 0.02 * (last - first), last + 0.5 + 0.02 * (last - first))
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     clean_axes(axes, "y")

@@ -25,7 +25,7 @@ class ModelStyle:
 
 
 # Okabe and Ito's colors (https://jfly.uni-koeln.de/color/), lightened for areas: blue against
-# vermilion stays apart in every common form of color blindness and in grey print.
+# vermilion stays apart in every common form of color blindness and in gray print.
 _FIXED = {
     "imgnet-gap": ModelStyle("#8fb3d9", "#1f5f9e"),
     "imgnet-dense": ModelStyle("#c6d9ec", "#4a86bd"),

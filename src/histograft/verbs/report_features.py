@@ -39,19 +39,23 @@ def feature_maps(
 
     maps, scores = [], []
     for dataset, artefacts in features.items():
-        for artefact in artefacts:
-            for model in models_of(artefact):
-                if model in models:
-                    points, score = _project(artefact, model, seed)
-                    maps.append(points.assign(dataset=dataset, model=model))
-                    scores.append({"dataset": dataset, "model": model, **score})
+        shown = [(a, model) for a in artefacts for model in models_of(a) if model in models]
+        # What one network has seen is left out of all maps of the set, which else would not be
+        # of the same rows.
+        seen = any(load_index(artefact)["seen"].any() for artefact, _ in shown)
+        for artefact, model in shown:
+            points, score = _project(artefact, model, seed, test_only=seen)
+            maps.append(points.assign(dataset=dataset, model=model))
+            scores.append({"dataset": dataset, "model": model, **score})
     if not maps:
         return None
     return pd.concat(maps, ignore_index=True), pd.DataFrame(scores)
 
 
-def _project(artefact: Artefact, model: str, seed: int) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Map the features of one model; a network that has seen the set is shown on test rows."""
+def _project(
+    artefact: Artefact, model: str, seed: int, *, test_only: bool
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Map the features of one model, of all rows or of those that no network has seen."""
     import numpy as np
     import pandas as pd
 
@@ -59,7 +63,7 @@ def _project(artefact: Artefact, model: str, seed: int) -> tuple[pd.DataFrame, d
 
     index = load_index(artefact)
     rows = np.arange(len(index))
-    if index["seen"].any():
+    if test_only:
         rows = rows[(index["split"] == "test").to_numpy(bool)]
     if len(rows) > MOST_POINTS:
         chosen = generator(seed, "points", artefact.facts["dataset"])

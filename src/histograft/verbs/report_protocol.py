@@ -116,7 +116,8 @@ def training(artefact: Artefact) -> tuple[str, ...]:
     """
     config, facts = artefact.manifest["config"], artefact.facts
     if artefact.manifest["verb"] != "train":
-        return (f"{artefact.path.resolve().name} was made by {artefact.manifest['verb']}.",)
+        name = network_name(artefact)
+        return (f"{name[0].upper()}{name[1:]} was made by {artefact.manifest['verb']}.",)
     return (
         f"{_began(artefact)} {_steps(config)} {_how(config)}",
         f"Weights were fitted to the {facts['n_train']:,} training patches of "
@@ -124,8 +125,15 @@ def training(artefact: Artefact) -> tuple[str, ...]:
     )
 
 
+def network_name(artefact: Artefact) -> str:
+    """Call a network by its folder, unless that says no more than what it is."""
+    name = artefact.path.resolve().name
+    return "the network" if name == "network" else f"the network `{name}`"
+
+
 def _began(artefact: Artefact) -> str:
-    name = f"The network `{artefact.path.resolve().name}` ({artefact.facts['architecture']})"
+    name = f"{network_name(artefact)} ({artefact.facts['architecture']})"
+    name = name[0].upper() + name[1:]
     starts = [i for i in artefact.manifest["inputs"] if i["role"] == "start"]
     if not starts:
         return f"{name}."
@@ -136,11 +144,15 @@ def _began(artefact: Artefact) -> str:
     return f"{name} began with {what} {start['name']}."
 
 
+def _epochs(n: int) -> str:
+    return "1 epoch" if n == 1 else f"{n} epochs"
+
+
 def _steps(config: dict[str, Any]) -> str:
     def step(part: str, epochs: str, rate: str, augment: str) -> str:
         most = "up to " if config["patience"] is not None else ""
         return (
-            f"{part}: {most}{config[epochs]} epochs, learning rate {config[rate]:g}, "
+            f"{part}: {most}{_epochs(config[epochs])}, learning rate {config[rate]:g}, "
             f"{AUGMENTED[config[augment]]}"
         )
 
@@ -177,7 +189,7 @@ def _kept(config: dict[str, Any], facts: dict[str, Any]) -> str:
     lines = []
     if config["patience"] is not None:
         lines.append(
-            f"A step ended after {config['patience']} epochs without a lower loss on the {rows}."
+            f"A step ended after {_epochs(config['patience'])} without a lower loss on the {rows}."
         )
     if config["select"] == "best":
         best = facts["best_epoch"]
