@@ -213,7 +213,8 @@ def _draw_tiles(axes: Axes, slide: SlidePicture, looks: Mapping[str, TileLook]) 
         # As pixels also in the SVG: a slide can have fifty thousand tiles.
         tiles = PolyCollection(chosen[:, None] + corner, rasterized=True)
         tiles.set(facecolor=look.color, edgecolor="white", alpha=OPACITY, linewidth=_edge(slide))
-        tiles.set_hatch(look.hatch or None)
+        if look.hatch:
+            tiles.set_hatch(look.hatch)
         axes.add_collection(tiles, autolim=False)
         handles.append(
             Patch(facecolor=look.color, alpha=OPACITY, label=look.label, hatch=look.hatch or None)

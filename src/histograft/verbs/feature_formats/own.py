@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def read_slide(artefact: Artefact, model: str) -> SlideTiles:
     return read_feature_file(artefact.file(f"{model}.h5"), slide_id, model)
 
 
-def _found(source: Path, row: dict[str, Any], model: str) -> Found:
+def _found(source: Path, row: Mapping[Any, Any], model: str) -> Found:
     folder = slide_folder(source, row["slide_id"])
 
     def load(mpp: float | None) -> SlideTiles:
