@@ -27,7 +27,9 @@ def embed(tmp_path, tools):
 
 
 def test_pool_says_what_to_add_and_then_takes_it(embed, tmp_path, tools):
-    assert "add a column patient_id" in embed().err
+    first = embed()
+    assert "add a column patient_id" in first.err
+    assert first.out.strip() == str(tmp_path / "out")  # what `histograft pool` takes
     refused = tools.run("pool", tmp_path / "out", "--out", tmp_path / "pooled")
     assert refused.code == 1
     assert "no patient is stated of any slide with tissue" in refused.err
@@ -35,6 +37,7 @@ def test_pool_says_what_to_add_and_then_takes_it(embed, tmp_path, tools):
     written = (tmp_path / "out/slides/a/manifest.json").stat().st_mtime_ns
     assert "patient" not in embed(patient_id="p").err
     assert (tmp_path / "out/slides/a/manifest.json").stat().st_mtime_ns == written
-    tools.ok("pool", tmp_path / "out", "--out", tmp_path / "pooled")
+    pooled = tools.ok("pool", tmp_path / "out", "--out", tmp_path / "pooled")
+    assert "1 slide of 1 patient\n" in pooled.err
     manifest = json.loads((tmp_path / "pooled/manifest.json").read_text())
     assert manifest["facts"]["n_patients"] == 1

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from histograft.cli.terminal import STDERR, STDOUT, TerminalReporter
+from histograft.core.reporter import counted
 from histograft.verbs.doctor import Diagnosis, Doctor, doctor
 
 # Two lines a slide, so that the table fits into a terminal of 80 columns.
@@ -48,14 +49,14 @@ def _row(diagnosis: Diagnosis, config: Doctor) -> list[str]:
     look, plan = diagnosis.look, diagnosis.plan
     row = [f"{diagnosis.slide_id}\n  {look.reader or ABSENT}"]
     width, height = look.sizes[0] if look.sizes else (0, 0)
-    size = f"{width:,}×{height:,}\n{_count(len(look.sizes), 'level')}"
+    size = f"{width:,}×{height:,}\n{counted(len(look.sizes), 'level')}"
     row += [size if look.sizes else ABSENT, f"{look.mpp or ABSENT}\n{look.mpp_source}"]
     if plan is None:
         return [*row, ABSENT, ABSENT, diagnosis.state]
     seconds = diagnosis.seconds(config.tiles_per_second)
     return [
         *row,
-        f"{plan.tissue_mm2:.1f} mm²\n{_count(diagnosis.n_tiles, 'tile')}",
+        f"{plan.tissue_mm2:.1f} mm²\n{counted(diagnosis.n_tiles, 'tile')}",
         f"{_duration(seconds)}\n{_size(diagnosis.disk_bytes(config.n_features))}",
         diagnosis.state,
     ]
@@ -70,19 +71,15 @@ def _sum(found: list[Diagnosis], config: Doctor) -> str:
     ]
     rate = config.tiles_per_second
     return (
-        f"{usable} of {_count(len(found), 'slide')} can be used"
+        f"{usable} of {counted(len(found), 'slide')} can be used"
         + (f" ({', '.join(left_out)})" if left_out else "")
-        + f": {_count(sum(d.n_tiles for d in found), 'tile')}, about "
+        + f": {counted(sum(d.n_tiles for d in found), 'tile')}, about "
         f"{_duration(sum(d.seconds(rate) for d in found))} at {rate:g} tiles/s, "
         f"{_size(sum(d.disk_bytes(config.n_features) for d in found))} of features"
     )
 
 
 _LEFT_OUT = {"problem": "cannot", "no tissue": "without tissue"}
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _size(n_bytes: int) -> str:

@@ -7,6 +7,28 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number of things.
+
+    Parameters
+    ----------
+    number : int
+        How many.
+    noun : str
+        One of them; its plural takes an s.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> counted(1, "slide"), counted(0, "tile"), counted(1200, "patient")
+    ('1 slide', '0 tiles', '1,200 patients')
+    """
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 class Task(Protocol):
     """A piece of long work with a known number of steps."""
 

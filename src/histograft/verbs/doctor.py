@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from histograft.core.configuration import require_at_least
 from histograft.core.errors import InputError
-from histograft.core.reporter import SILENT, Reporter
+from histograft.core.reporter import SILENT, Reporter, counted
 from histograft.verbs.slide_faults import named_faults
 from histograft.verbs.slide_plan import SlidePlan, TileRules, plan_slide
 from histograft.verbs.slides import SlideEntry, read_slides, tell_without_patient
@@ -248,7 +248,7 @@ def _remarks(plan: SlidePlan, unreadable: float) -> tuple[str, ...]:
     if plan.spec.is_upsampling:
         remarks.append(f"enlarged: it has {plan.mpp0:g} µm/px")
     if 0 < len(plan.coords) < FEW_TILES:
-        remarks.append("only 1 tile" if len(plan.coords) == 1 else f"only {len(plan.coords)} tiles")
+        remarks.append(f"only {counted(len(plan.coords), 'tile')}")
     if _far_from(plan):
         remarks.append(f"the objective is {plan.objective:g}x, but {plan.mpp0:g} µm/px is not")
     return tuple(remarks)

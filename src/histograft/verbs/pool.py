@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from histograft.core.artefact import Artefact, Draft, Identity, make_once
 from histograft.core.configuration import Role, fields_with_role
 from histograft.core.errors import ArtefactError, InputError
-from histograft.core.reporter import SILENT, Reporter
+from histograft.core.reporter import SILENT, Reporter, counted
 from histograft.core.tables import NEAREST_TILES, PATIENT_INDEX
 from histograft.verbs.nearest_tiles import NEAREST, TileSource, keep_tiles
 from histograft.verbs.patient_features import PATIENTS
@@ -146,7 +146,7 @@ def _pool(
             for name in patient_of
         }
         facts |= keep_tiles(nearest, sources, draft, reporter)
-    reporter.note(f"{len(slides)} slides of {len(patients)} patients")
+    reporter.note(f"{counted(len(slides), 'slide')} of {counted(len(patients), 'patient')}")
     return draft.finish(facts)
 
 

@@ -12,7 +12,7 @@ from histograft.core.claims import refusal
 from histograft.core.errors import ArtefactError, InputError, InUseError
 from histograft.core.files import write_bytes
 from histograft.core.layout import UNFINISHED
-from histograft.core.reporter import Reporter, Task
+from histograft.core.reporter import Reporter, Task, counted
 from histograft.verbs.one_slide import OF_ONE_SLIDE, SlideRules, embed_slide, identity_of
 from histograft.verbs.slide_blocks import try_network
 from histograft.verbs.slide_list import INDEX as INDEX
@@ -132,7 +132,9 @@ def _try_all(
                     outcomes[entry.slide_id] = outcome
                     task.advance(1)
             if len(outcomes) == n_before:
-                task.advance(0, f"waiting for {len(waiting)} slides that other processes are at")
+                task.advance(
+                    0, f"waiting for {counted(len(waiting), 'slide')} with other processes"
+                )
                 sleep(POLL_S)
     return [outcomes[entry.slide_id] for entry in entries]
 
@@ -168,9 +170,12 @@ def _remarks(facts: dict[str, Any]) -> list[str]:
     """Say what a person should look at."""
     remarks = list(facts["notes"])
     if facts["n_unreadable"]:
-        remarks.append(f"{facts['n_unreadable']} tiles cannot be read and have no features")
+        remarks.append(
+            f"{counted(facts['n_unreadable'], 'tile')} cannot be read: no features there"
+        )
     if facts["n_unscanned"]:
-        remarks.append(f"{facts['n_unscanned']} tiles were not scanned and have no features")
+        n_tiles = counted(facts["n_unscanned"], "tile")
+        remarks.append(f"{n_tiles} not scanned and without features")
     if facts["upsampled"]:
         remarks.append("enlarged: the slide is coarser than the tiles")
     if facts.get("stains", "normalised") != "normalised":
