@@ -12,7 +12,7 @@ import torch
 from histograft.core.errors import InputError
 from histograft.core.seeds import child_seed
 from histograft.learning.architectures import create_part_a
-from histograft.learning.initialize import initialize_glorot, initialize_he
+from histograft.learning.initialize import RandomStart, initialize_glorot, initialize_he
 from histograft.learning.network import Network, NetworkSpec
 from histograft.learning.opened import OpenedWeights, fitted_state, rebuilt_bn_eps
 from histograft.learning.pretrained import imagenet_weights, resolved_name
@@ -135,7 +135,11 @@ def _find_kwargs(facts: _Facts, file: WeightFile) -> dict[str, Any]:
 
 
 def build_network(
-    spec: NetworkSpec, start: Literal["random", "imagenet"] | OpenedWeights, *, seed: int
+    spec: NetworkSpec,
+    start: Literal["random", "imagenet"] | OpenedWeights,
+    *,
+    seed: int,
+    random_start: RandomStart = "he-fan-in",
 ) -> Network:
     """Build a network with its first weights.
 
@@ -152,6 +156,8 @@ def build_network(
         Where Part A comes from.
     seed : int
         Root seed; equal seeds give equal weights. The caller's torch generator is not touched.
+    random_start : {"he-fan-in", "he-fan-out"}
+        Of a random Part A, see `initialize_he`.
 
     Raises
     ------
@@ -174,7 +180,7 @@ def build_network(
         torch.manual_seed(child_seed(seed, "network", "part_a"))
         network = Network(spec)
         if opened == "random":
-            initialize_he(network.part_a)
+            initialize_he(network.part_a, random_start)
         torch.manual_seed(child_seed(seed, "network", "part_b"))
         initialize_glorot(network.part_b)
     if isinstance(opened, OpenedWeights):

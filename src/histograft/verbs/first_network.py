@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from histograft.core.artefact import Artefact
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from histograft.learning.network import Network
+    from histograft.learning.weights import OpenedWeights
     from histograft.verbs.train import Train
 
 FTX_HIDDEN = (2048,)
+NO_HIDDEN = (0,)  # how a user says that classes follow the pooled features
 
 
 def keeps_part_b(start: Start, patches: Artefact) -> bool:
@@ -28,17 +31,18 @@ def keeps_part_b(start: Start, patches: Artefact) -> bool:
 
 def hidden_sizes(config: Train, start: Start, patches: Artefact) -> tuple[int, ...]:
     """Resolve the sizes of Part B: as given, else of the network artefact, else FTX's 2048."""
+    given = () if config.hidden == NO_HIDDEN else config.hidden
     if start.spec is None:
-        return config.hidden or FTX_HIDDEN
+        return FTX_HIDDEN if given is None else given
     stated = start.spec.hidden
-    if config.hidden not in (None, stated) and keeps_part_b(start, patches):
-        given = " ".join(map(str, config.hidden or ()))
+    if given not in (None, stated) and keeps_part_b(start, patches):
+        words = (" ".join(map(str, sizes or NO_HIDDEN)) for sizes in (given, stated))
         raise InputError(
-            f"--hidden is {given}, but {config.init} has the classes of the patches, so that its "
-            f"dense layers are kept, and those have {' '.join(map(str, stated))}",
+            f"--hidden is {next(words)}, but {config.init} has the classes of the patches, so that "
+            f"its dense layers are kept, and those have {next(words)}",
             "leave out --hidden",
         )
-    return config.hidden or stated
+    return stated if given is None else given
 
 
 def first_network(
@@ -53,27 +57,54 @@ def first_network(
     opened = start.opened
     if start.artefact is not None:
         if keeps_part_b(start, patches):
-            return load_network(start.artefact)
+            network = load_network(start.artefact)
+            if config.norm in ("target", "imagenet"):
+                mean, std = _normalization(config, None, patches, table)
+                network.spec = replace(network.spec, mean=mean, std=std)
+            return network
         reporter.note(f"the classes are not those of {start.artefact.path}: Part B is new")
         opened = open_weights(start.artefact.file(WEIGHTS))
-    mean: tuple[float, ...] | None = config.mean if opened is None else opened.mean
-    std: tuple[float, ...] | None = config.std if opened is None else opened.std
-    if mean is None or std is None:
-        mean, std = channel_statistics(patches, table)
+    mean, std = _normalization(config, opened, patches, table)
     first = images_of(patches, table.head(1)).image(0)
     scales = table["mpp"].dropna().unique()
     spec = NetworkSpec(
         architecture=start.architecture,
         classes=classes,
         kwargs=start.kwargs,
-        hidden=config.hidden or FTX_HIDDEN,
+        hidden=hidden_sizes(config, start, patches),
         task=facts["task"],
         patch_px=int(first.shape[0]),
         mpp=float(scales[0]) if len(scales) == 1 and table["mpp"].notna().all() else None,
         mean=mean,
         std=std,
     )
-    return build_network(spec, "random" if start.opened is None else start.opened, seed=config.seed)
+    return build_network(
+        spec,
+        "random" if opened is None else opened,
+        seed=config.seed,
+        random_start=config.random_start,
+    )
+
+
+def _normalization(
+    config: Train, opened: OpenedWeights | None, patches: Artefact, table: pd.DataFrame
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of the input, from where the configuration says."""
+    if config.norm == "imagenet":
+        from histograft.learning.normalization import IMAGENET
+
+        return IMAGENET
+    if config.norm != "target":
+        if opened is not None:
+            return opened.mean, opened.std
+        if config.mean is not None and config.std is not None:
+            return config.mean, config.std
+        if config.norm == "source":
+            raise InputError(
+                "--norm source needs first weights with a mean and std, which random ones lack",
+                "give --norm target, or --mean and --std",
+            )
+    return channel_statistics(patches, table)
 
 
 def channel_statistics(
