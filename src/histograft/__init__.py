@@ -24,6 +24,7 @@ _VERBS = {
     "predict": "Predict",
     "compare": "Compare",
     "draw": "Draw",
+    "explain": "Explain",
 }
 _HOMES = {verb: f"histograft.verbs.{verb}" for verb in _VERBS}
 _HOMES |= {configuration: f"histograft.verbs.{verb}" for verb, configuration in _VERBS.items()}

@@ -101,6 +101,11 @@ def examples(tmp_path_factory, tools):
         ),
         "compare": ({"predictions": (folder / "predict",), "draws": 100}, {}),
         "draw": ({"inputs": (folder / "compare", folder / "standardize")}, {}),
+        "explain": (
+            {"networks": (folder / "train",), "patches": folder / "standardize", "n": 2,
+             "device": "cpu"},
+            {"device": "auto"},
+        ),
     }  # fmt: skip
 
 
@@ -153,7 +158,9 @@ def test_presets(verb, examples):
         from_mapping(cls, {"nonsense": 1}, "file.toml")
 
 
-@pytest.mark.parametrize("verb", ["standardize", "train", "embed", "predict", "compare", "draw"])
+@pytest.mark.parametrize(
+    "verb", ["standardize", "train", "embed", "predict", "compare", "draw", "explain"]
+)
 def test_the_artefact(verb, examples, tools):
     """In the verbs' order: each makes what the next one reads."""
     folder, table = examples
@@ -206,7 +213,9 @@ def test_the_artefact(verb, examples, tools):
         assert tools.content(made.path) == tools.content(elsewhere.path)
 
 
-@pytest.mark.parametrize("verb", ["standardize", "train", "embed", "predict", "compare", "draw"])
+@pytest.mark.parametrize(
+    "verb", ["standardize", "train", "embed", "predict", "compare", "draw", "explain"]
+)
 def test_unfinished_work_of_another_run_is_refused(verb, examples):
     folder, table = examples
     arguments, _ = table[verb]
