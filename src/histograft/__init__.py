@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 _VERBS = {
     "standardize": "Standardize",
     "train": "Train",
+    "fuse": "Fuse",
     "embed": "Embed",
     "pool": "Pool",
     "classify": "Classify",

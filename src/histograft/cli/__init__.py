@@ -24,6 +24,7 @@ from histograft.verbs import (
     convert,
     draw,
     embed,
+    fuse,
     explain,
     pool,
     predict,
@@ -81,6 +82,7 @@ def _command(module: ModuleType, cls: type[Any], work: Callable[..., Any]) -> Ca
 _COMMANDS: dict[tuple[str, ...], tuple[ModuleType, type[Any], Callable[..., Any]]] = {
     ("standardize",): (standardize, standardize.Standardize, standardize.standardize),
     ("train",): (train, train.Train, train.train),
+    ("fuse",): (fuse, fuse.Fuse, fuse.fuse),
     ("embed",): (embed, embed.Embed, embed.embed),
     ("pool",): (pool, pool.Pool, pool.pool),
     ("classify",): (classify, classify.Classify, classify.classify),
