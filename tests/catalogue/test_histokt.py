@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from histograft.catalogue.histokt import HISTOKT
+from histograft.catalogue.entry import LINE_LENGTH
+from histograft.catalogue.histokt import HISTOKT, describe_use
 from histograft.catalogue.registry import ENTRIES
 from histograft.stats.subsample import draw_split
 
@@ -63,3 +64,15 @@ def test_color_statistics_are_shares() -> None:
     for facts in HISTOKT.values():
         assert all(0 < value < 1 for value in (*facts.mean, *facts.std))
         assert max(facts.std) < 0.5  # what a channel of 0 to 1 can reach
+
+
+@pytest.mark.parametrize("name", HISTOKT)
+def test_use_is_told_in_lines_that_fit_a_terminal(name: str) -> None:
+    text = describe_use(HISTOKT[name].entry)
+    assert f"histokt-{name}" in text
+    assert f"{HISTOKT[name].patches[0]:,} training" in text
+    assert max(map(len, text.splitlines())) <= LINE_LENGTH
+
+
+def test_other_sets_have_no_use() -> None:
+    assert describe_use("BreakHis") == ""

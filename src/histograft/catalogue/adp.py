@@ -82,7 +82,7 @@ ADP = Entry(
         ("scale, slides, patch size, overlap", "official page"),
         ("files, columns, 33 classes of the third level, splits", "loader of HistoKT's code"),
         ("number of images", "Table 1 of Zhang et al. 2022"),
+        ("DOI of the publication", "citations in projects"),
     ),
-    unchecked=("meanings of the codes", "that the number in a file name is that of the slide",
-               "DOI of the publication"),
+    unchecked=("meanings of the codes", "that the number in a file name is that of the slide"),
 )  # fmt: skip

@@ -41,7 +41,7 @@ AJ_LYMPH = Entry(
         ("classes, meanings, publication", "README of cifucg/malignant_lymphoma_classification"),
         ("names of files", "projects that use the set"),
         ("size, scale, number", "Table 1 of Zhang et al. 2022"),
+        ("DOI of Janowczyk and Madabhushi", "loader of HistoKT's code"),
     ),
-    unchecked=("images of each class", "that the number stands for a case", "size of the download",
-               "DOI of Janowczyk and Madabhushi"),
+    unchecked=("images of each class", "that the number stands for a case", "size of the download"),
 )  # fmt: skip

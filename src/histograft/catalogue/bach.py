@@ -44,6 +44,6 @@ BACH = Entry(
         ("scale, size, license", "card of the mirror 1aurent/BACH"),
         ("400 pictures, 100 of each class, that patients have several, the list of them",
          "data set page of kaiko-eva (datasets/bach), which counts 408, and its split of 400"),
+        ("DOI of the publication", "citations in projects"),
     ),
-    unchecked=("DOI of the publication",),
 )  # fmt: skip

@@ -61,6 +61,7 @@ BCSS = Entry(
         ("number, scale, folders", "data set page of kaiko-eva (datasets/bcss)"),
         ("ten classes, 20 % coverage", "HistoKT's code"),
         ("folder names, an example of a name", "projects that read the set"),
+        ("license", "cards of the mirrors nabil-m/bcss and Angelou0516/BCSS"),
     ),
-    unchecked=("license", "one region to a patient"),
+    unchecked=("one region to a patient",),
 )  # fmt: skip

@@ -74,7 +74,7 @@ HISTOKT: Mapping[str, PaperSet] = {
     "pcam": PaperSet(
         "PCam", 2, 294_912, (2_000, 400, 32_322),
         (0.6970, 0.5330, 0.6878), (0.2168, 0.2603, 0.1933),
-        "the released splits, of which 1,000 images of each class train and 200 validate",
+        "the released splits; of each class 1,000 images train and 200 validate",
         {"per_class": ("train=1000", "val=200")},
     ),
     "crc": PaperSet(
@@ -106,3 +106,31 @@ HISTOKT: Mapping[str, PaperSet] = {
     ),
 }  # fmt: skip
 """By the short names that presets of `histograft standardize` bear: ``histokt-adp`` and so on."""
+
+
+def describe_use(entry_name: str) -> str:
+    """Say how HistoKT uses a data set; empty for one that it does not use.
+
+    Examples
+    --------
+    >>> print(describe_use("AJ-Lymph"))
+    In HistoKT (Zhang et al. 2022, Table 1; preset histokt-aj)
+      patches  299 training, 37 validation, 38 test
+      split    80/10/10 of the patches, one to an image
+      mean     0.4598, 0.3748, 0.4612
+      std      0.1406, 0.1464, 0.1176
+    """
+    found = [(name, of) for name, of in HISTOKT.items() if of.entry == entry_name]
+    if not found:
+        return ""
+    name, of = found[0]
+    train, val, test = of.patches
+    return "\n".join(
+        (
+            f"In HistoKT (Zhang et al. 2022, Table 1; preset histokt-{name})",
+            f"  patches  {train:,} training, {val:,} validation, {test:,} test",
+            f"  split    {of.split_rule}",
+            f"  mean     {', '.join(f'{v:.4f}' for v in of.mean)}",
+            f"  std      {', '.join(f'{v:.4f}' for v in of.std)}",
+        )
+    )

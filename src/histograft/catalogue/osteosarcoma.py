@@ -47,6 +47,6 @@ OSTEOSARCOMA = Entry(
          "card of a project that counted the table"),
         ("folders, names, columns", "loader of HistoKT's code"),
         ("scale, three classes", "Table 1 of Zhang et al. 2022"),
+        ("DOI of the publication", "lists of data sets"),
     ),
-    unchecked=("DOI of the publication",),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from histograft.catalogue.entry import Entry
+from histograft.catalogue.histokt import describe_use
 from histograft.catalogue.registry import ENTRIES, find_entry
 from histograft.cli.terminal import STDOUT, TerminalReporter, print_table
 
@@ -28,7 +29,9 @@ def print_catalogue() -> None:
 
 def print_entry(name: str) -> None:
     """Print everything that is known of one data set."""
-    STDOUT.print(find_entry(name).describe(), markup=False)
+    entry = find_entry(name)
+    parts = (entry.describe(), describe_use(entry.name))
+    STDOUT.print("\n\n".join(part for part in parts if part), markup=False)
 
 
 def run_import(
