@@ -54,14 +54,14 @@ def test_the_report_says_what_the_data_are(page):
 
 @pytest.mark.slow
 def test_its_commands_run_in_its_folder(page, tools, tmp_path, monkeypatch):
-    copy = tmp_path / "copy"
+    copy = tmp_path / page.parents[1].name
     shutil.copytree(page.parents[1], copy)
     remade = ["patches/lab-b", "features/lab-b/shortcut", "predictions/lab-b-cv", "tables"]
     expected = {name: open_artefact(copy / name).id for name in remade}
     for name in remade:
         shutil.rmtree(copy / name)
-    monkeypatch.chdir(copy)
-    for line in open_artefact(copy / "report").manifest["config"]["commands"]:
+    monkeypatch.chdir(tmp_path)
+    for line in open_artefact(copy / "report").manifest["execution"]["commands"]:
         words = shlex.split(line)[1:]
         if words[0] in ("run", "demo"):  # the whole, told beside its steps
             continue

@@ -141,21 +141,20 @@ def test_another_setting_is_refused_by_name(done, tools):
 
 
 def test_the_printed_commands_make_the_same_artefacts(done, tools, tmp_path, monkeypatch):
-    """One by one, in the folder of the run; those that read from elsewhere find it beside them."""
+    """One by one, in the folder that holds the run; what is read from elsewhere lies there too."""
     folder, _ = done
-    copy = tmp_path / "copy"
-    shutil.copytree(folder / "run", copy)
-    for name in ("tuned", "folders", "cut", "other-net"):
-        shutil.copytree(folder / name, copy / name)
+    copy = tmp_path / "run"
+    for name in ("run", "tuned", "folders", "cut", "other-net"):
+        shutil.copytree(folder / name, tmp_path / name)
     remade = ["patches/folders", "features/folders/shortcut", "predictions/folders-cv", "tables"]
     expected = {name: open_artefact(copy / name).id for name in remade}
     for name in remade:
         shutil.rmtree(copy / name)
-    commands = open_artefact(copy / "report").manifest["config"]["commands"]
+    commands = open_artefact(copy / "report").manifest["execution"]["commands"]
     steps = [line for line in commands if not line.startswith("histograft run")]
     assert len(steps) == 2 + 1 + 3 * 4 + 3 * 2 + 1
     page = (copy / "report/index.html").read_text()
-    monkeypatch.chdir(copy)
+    monkeypatch.chdir(tmp_path)
     for line in steps:
         assert re.sub("['\"&<>]", "", line)[:40] in re.sub("['\"&<>]", "", page)
         program, *words = shlex.split(line)

@@ -229,6 +229,12 @@ def test_cohorts_have_the_names_that_they_are_given(cohort, predict, tmp_path, t
         "--out", tmp_path / "two",
     )  # fmt: skip
     assert set(pd.read_csv(tmp_path / "two/results.csv")["dataset"]) == {"a", "b"}
+    tools.ok("draw", "--inputs", tmp_path / "two", "--out", tmp_path / "report")
+    page = (tmp_path / "report/index.html").read_text()
+    for name, stem in (("a", "expression-genes"), ("b", "expression-genes-1")):
+        assert f"30 patients ({name}, cross-validation)" in page
+        assert f"Expression ({name}, cross-validation), predicted at" in page
+        assert (tmp_path / f"report/figures/{stem}.png").is_file()
 
 
 def test_cohorts_must_not_share_patients_and_must_share_features(cohort, tools, tmp_path):

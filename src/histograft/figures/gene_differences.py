@@ -237,8 +237,8 @@ class _Waterfall:
         for i, (side, shift, align) in enumerate(((x > 0, 7, "left"), (x < 0, -7, "right"))):
             lines = [f"better in {int(side.sum()):,} of {n:,}"]
             if self.marked is not None:
-                found = int((side & self.marked).sum())
-                lines.append(f"{found:,} of {int(self.marked.sum()):,} filled")
+                found, all_filled = int((side & self.marked).sum()), int(self.marked.sum())
+                lines.append(f"{found:,} of {all_filled:,} filled" if all_filled else "none filled")
             name = fit_name(self.labels[i], 16).split("\n")
             name[-1 if i == 0 else 0] = f"{name[-1]} →" if i == 0 else f"← {name[0]}"
             for k, line in enumerate(reversed([*name, *lines])):

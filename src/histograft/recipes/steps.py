@@ -25,7 +25,7 @@ class Recipe:
     Attributes
     ----------
     commands : list of str
-        The command of each step, in order, to be run in the folder of the run.
+        The command of each step, in order, to be run where the recipe was run.
     """
 
     def __init__(self, folder: Path, reporter: Reporter) -> None:
@@ -39,11 +39,13 @@ class Recipe:
         return work(config, self.reporter)
 
 
-def command_line(verb: str, config: Any, folder: Path) -> str:
+def command_line(verb: str, config: Any, folder: Path | None) -> str:
     """Write a verb's configuration as a command, without fields at their defaults.
 
-    Paths inside the run's folder are written relative to it; of others only the last part is
-    written, because reports travel and must not tell where a user keeps what.
+    Commands work where the recipe was run: paths below the present folder are written relative
+    to it, others as the user wrote them if that was relative. Reports travel and must not tell
+    where a user keeps what, so of other absolute paths only the last part is written, and of those
+    in the run's folder what follows its name.
 
     Parameters
     ----------
@@ -51,15 +53,15 @@ def command_line(verb: str, config: Any, folder: Path) -> str:
         Name of the verb, or of the recipe (``run ftx``).
     config : dataclass
         Its configuration.
-    folder : pathlib.Path
-        Folder of the run.
+    folder : pathlib.Path or None
+        Folder of the run; None writes all paths as they are, for a shell on this machine.
 
     Examples
     --------
     >>> from histograft.verbs.compare import Compare
     >>> compare = Compare(predictions=(Path("run/a"), Path("elsewhere/b")), out=Path("run/c"))
     >>> command_line("compare", compare, Path("run"))
-    'histograft compare --predictions a b --out c'
+    'histograft compare --predictions run/a elsewhere/b --out run/c'
     """
     words = ["histograft", *verb.split()]
     for field in dataclasses.fields(config):
@@ -75,10 +77,14 @@ def command_line(verb: str, config: Any, folder: Path) -> str:
     return shlex.join(words)
 
 
-def _shown(value: Any, folder: Path) -> str:
+def _shown(value: Any, folder: Path | None) -> str:
     if isinstance(value, str) and "/" in value and Path(value).exists():
         value = Path(value)
-    if not isinstance(value, Path):
+    if folder is None or not isinstance(value, Path):
         return str(value)
     whole, base = value.resolve(), folder.resolve()
-    return str(whole.relative_to(base)) if whole.is_relative_to(base) else whole.name
+    if whole.is_relative_to(Path.cwd()):
+        return str(whole.relative_to(Path.cwd()))
+    if not value.is_absolute():
+        return str(value)
+    return str(whole.relative_to(base.parent)) if whole.is_relative_to(base) else whole.name

@@ -25,6 +25,11 @@ VERSION = 3
 PAGE = "index.html"
 # Longer commands are broken into lines before a flag.
 LINE = 76
+COMMANDS = (
+    "The first line does it all, the others its steps one by one. They work in the folder where "
+    "this was run; of what lay elsewhere only the name is given, so that no report tells where "
+    "somebody keeps what."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +50,8 @@ class Draw:
     notices : tuple of str
         What a reader must know before believing a number; set on top of the page.
     commands : tuple of str
-        Commands that made the results, to be printed on the page.
+        Commands that made the results, to be printed on the page; the same work has the same
+        report wherever it was run.
     seed : int
         Seed of the maps and of the choice of sample patches.
     """
@@ -55,7 +61,7 @@ class Draw:
     title: str = "Do tuned features beat the ones they came from?"
     models: tuple[str, ...] = ("imgnet-gap", "ftx-dense")
     notices: tuple[str, ...] = ()
-    commands: tuple[str, ...] = ()
+    commands: Annotated[tuple[str, ...], Role.EXECUTION] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -107,11 +113,15 @@ def draw(config: Draw, reporter: Reporter = SILENT) -> Artefact:
                 "nothing that is given can be drawn",
                 "give the tables of `histograft compare`, features, patches or networks",
             )
-        draft.write_text(PAGE, _page(config, material, made))
-        return draft.finish({"title": config.title})
+        page, sentence = _page(config, material, made)
+        draft.write_text(PAGE, page)
+        if material.compared is not None:
+            reporter.note(f"{sentence} The whole answer with its figures: {draft.path / PAGE}")
+        return draft.finish({"title": config.title}, fields_with_role(config, Role.EXECUTION))
 
 
-def _page(config: Draw, material: Material, made: list[Section]) -> str:
+def _page(config: Draw, material: Material, made: list[Section]) -> tuple[str, str]:
+    """Return the page, and its answer in a sentence."""
     from histograft.figures.page import Page, Section, render_page
 
     sentence: str = NO_COMPARISON
@@ -123,8 +133,8 @@ def _page(config: Draw, material: Material, made: list[Section]) -> str:
         made = [*made, Section("Words", terms=words(material.compared))]
     if config.commands:
         commands = "\n".join(broken(command) for command in config.commands)
-        made = [*made, Section("Commands", code=(commands,))]
-    return render_page(
+        made = [*made, Section("Commands", text=(COMMANDS,), code=(commands,))]
+    page = render_page(
         Page(
             config.title,
             sentence,
@@ -135,6 +145,7 @@ def _page(config: Draw, material: Material, made: list[Section]) -> str:
             _ids(material.all),
         )
     )
+    return page, sentence
 
 
 def broken(command: str) -> str:
@@ -208,5 +219,6 @@ def _ids(artefacts: list[Artefact]) -> dict[str, str]:
     for artefact in artefacts:
         name = artefact.path.resolve().name
         dataset = artefact.facts.get("dataset", name)
-        ids[f"{artefact.kind} {name}" + (f" of {dataset}" if dataset != name else "")] = artefact.id
+        called = artefact.kind if name == artefact.kind else f"{artefact.kind} {name}"
+        ids[called + (f" of {dataset}" if dataset != name else "")] = artefact.id
     return {name: full[:16] for name, full in ids.items()}

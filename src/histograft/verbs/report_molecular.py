@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from histograft.figures.numerals import NOTHING, format_p, p_phrase, plain, signed
-from histograft.verbs.comparison_told import records
+from histograft.verbs.comparison_told import place, records
 from histograft.verbs.report_captions import Caption
 from histograft.verbs.report_material import TISSUE, Compared
+from histograft.verbs.report_tables import GROUP
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from histograft.figures.page import Picture, Section, Table
 
@@ -61,15 +63,39 @@ def molecular_sections(compared: Compared, draw: Sketcher) -> Iterator[Section]:
     Section
         On mutations, on expression, or both.
     """
-    results = compared.all_results
+    for block, number in _blocks(compared):
+        rows = _of_block(compared.all_results, block)
+
+        def numbered(figure: Figure, stem: str, *rest: Any, n: int = number) -> Picture:
+            return draw(figure, stem if n == 0 else f"{stem}-{n}", *rest)
+
+        if block["task"] == "mutation":
+            rows = rows[rows["target"].isin(_genes_of(rows, "auc"))]
+            yield _mutation(block, rows, compared, numbered)
+        else:
+            yield _expression(block, rows, compared, numbered)
+
+
+def _blocks(compared: Compared) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield the facts of molecular predictions, and how many of the same kind came before."""
+    seen: dict[str, int] = {}
     for block in compared.facts["blocks"]:
         task = block.get("task", TISSUE)
-        rows = results[results["dataset"] == block["dataset"]]
-        if task == "mutation":
-            rows = rows[rows["target"].isin(_genes_of(rows, "auc"))]
-            yield _mutation(block, rows, compared, draw)
-        elif task == "expression":
-            yield _expression(block, rows, compared, draw)
+        if task != TISSUE:
+            yield block, seen.get(task, 0)
+            seen[task] = seen.get(task, 0) + 1
+
+
+def _of_block(table: pd.DataFrame, block: dict[str, Any]) -> pd.DataFrame:
+    here = (table["dataset"] == block["dataset"]) & (table["protocol"] == block["protocol"])
+    rows: pd.DataFrame = table[here]
+    return rows
+
+
+def _cohort(compared: Compared, block: dict[str, Any]) -> str:
+    """Name cohort and protocol where there are several; else there is nothing to tell apart."""
+    places = {(b["dataset"], b["protocol"]) for b, _ in _blocks(compared)}
+    return f" ({place(block)})" if len(places) > 1 else ""
 
 
 def molecular_answers(compared: Compared) -> tuple[str, ...]:
@@ -77,14 +103,16 @@ def molecular_answers(compared: Compared) -> tuple[str, ...]:
     if not compared.has_molecules:
         return ()
     lines = []
-    results, comparisons = compared.all_results, compared.all_comparisons
-    for block in compared.facts["blocks"]:
-        rows = results[results["dataset"] == block["dataset"]]
-        tests = comparisons[comparisons["dataset"] == block["dataset"]]
-        if block.get("task") == "mutation":
-            lines.append(_mutation_answer(rows[rows["metric"] == "auc"], tests))
-        elif block.get("task") == "expression":
-            lines.append(_expression_answer(rows, tests, compared.labels))
+    for block, _ in _blocks(compared):
+        rows = _of_block(compared.all_results, block)
+        tests = _of_block(compared.all_comparisons, block)
+        where = _cohort(compared, block)
+        if block["task"] == "mutation":
+            lines.append(
+                f"Mutations{where}{_mutation_answer(rows[rows['metric'] == 'auc'], tests)}"
+            )
+        else:
+            lines.append(f"Expression{where}{_expression_answer(rows, tests, compared.labels)}")
     return tuple(lines)
 
 
@@ -94,7 +122,7 @@ def _mutation_answer(areas: pd.DataFrame, tests: pd.DataFrame) -> str:
     counts = "; ".join(
         f"{label} {shown.get(label, 0)} of {genes} genes" for label in dict.fromkeys(areas["label"])
     )
-    told = f"Mutations, better than chance (95 % interval of the AUC above 0.5): {counts}."
+    told = f", better than chance (95 % interval of the AUC above 0.5): {counts}."
     tested = tests[(tests["metric"] == "auc") & tests["p_adjusted"].notna()]
     if tested.empty:
         return told
@@ -109,7 +137,7 @@ def _expression_answer(rows: pd.DataFrame, tests: pd.DataFrame, labels: dict[str
         f"{label} {value['n_genes_predicted', label]:.0f} of {value['n_genes', label]:.0f} genes"
         for label in dict.fromkeys(rows["label"])
     )
-    told = f"Expression, predicted at a false discovery rate of 5 %: {counts}."
+    told = f", predicted at a false discovery rate of 5 %: {counts}."
     tested = tests[(tests["metric"] == "mean_pearson") & tests["difference_low"].notna()]
     for row in records(tested):
         told += (
@@ -149,7 +177,7 @@ def _mutation(
         )
     figure = gene_auc(areas, mutated, genes=shown)
     return Section(
-        f"Mutations of {block['n_units']:,} patients",
+        f"Mutations of {block['n_units']:,} patients{_cohort(compared, block)}",
         text=tuple(text),
         figures=(draw(figure, "mutations", AREAS), *_curves(block, rows, compared, shown, draw)),
         tables=(_area_table(rows[rows["target"].isin(shown)]),),
@@ -167,7 +195,7 @@ def _curves(
     table = compared.calibration
     if table is None:
         return
-    table = table[table["dataset"] == block["dataset"]]
+    table = _of_block(table, block)
     genes = [gene for gene in shown if (table["target"] == gene).any()][:MOST_CURVES]
     if not genes:
         return
@@ -192,12 +220,16 @@ def _cohort_text(block: dict[str, Any]) -> str:
     )
     drops = "; ".join(f"{n:,} {what}" for what, n in block.get("drops", {}).items())
     how = str(block.get("how", "cross-validation of patients"))
+    kinds = {"jackknife": "jackknife", "bootstrap": "percentile bootstrap"}
+    kind = "DeLong's" if block["task"] == "mutation" else kinds.get(block.get("intervals", ""), "")
     numbers = (
-        "intervals are over patients"
-        if block["protocol"] == "external"
-        else "numbers are of predictions averaged over repeats; intervals are over patients, and "
-        "allow for predictions that depend on each other"
+        f"95 % intervals ({kind}) are over patients" if kind else "intervals are over patients"
     )
+    if block["protocol"] != "external":
+        numbers = (
+            f"numbers are of predictions averaged over repeats; {numbers}, and allow for "
+            "predictions that depend on each other"
+        )
     return f"{how.capitalize()}, alike for all models; {machine}; {numbers}.{_permuted(block)}" + (
         f" Not used: {drops} (drops.csv)." if drops else ""
     )
@@ -223,7 +255,7 @@ def _area_table(rows: pd.DataFrame) -> Table:
     values = rows.set_index(["target", "model", "metric"])["value"]
     frame = pd.DataFrame(
         {
-            "gene": row["target"],
+            GROUP: row["target"],
             "model": row["label"],
             "AUC": f"{row['value']:.3f}",
             "95 % interval": _range(row["ci_low"], row["ci_high"]),
@@ -238,6 +270,7 @@ def _area_table(rows: pd.DataFrame) -> Table:
     return Table(
         frame,
         "Mutation status by gene.",
+        group=GROUP,
         help={
             "SD": "standard deviation over repeats: noise of the folds, not an interval",
             "average precision": "mean precision over recall (area under that curve); without "
@@ -253,6 +286,8 @@ def _area_table(rows: pd.DataFrame) -> Table:
 def _expression(
     block: dict[str, Any], rows: pd.DataFrame, compared: Compared, draw: Sketcher
 ) -> Section:
+    import pandas as pd
+
     from histograft.figures.gene_correlations import gene_correlations
     from histograft.figures.gene_differences import gene_differences
     from histograft.figures.page import Section
@@ -264,14 +299,17 @@ def _expression(
     for model, part in genes[genes["difference"].notna()].groupby("model", sort=False):
         models = {str(model), str(part["compared_with"].iloc[0])}
         of_both = q_values[q_values["model"].isin(models)]
-        figure = gene_differences(part, of_both, fdr=FDR)
+        # Rows without a comparison are not drawn, but say what the baseline is called.
+        others = genes[genes["model"].isin(models) & genes["compared_with"].isna()]
+        figure = gene_differences(pd.concat([part, others]), of_both, fdr=FDR)
         pictures.append(draw(figure, f"expression-differences-{model}", WATERFALL))
     best = genes.groupby("target")["value"].max().sort_values(ascending=False)
     named = _named_genes(list(best.index))
     figure = gene_correlations(genes, q_values, genes=named)
     pictures.append(draw(figure, "expression-genes", CORRELATIONS))
     return Section(
-        f"Expression of {block['genes']:,} genes in {block['n_units']:,} patients",
+        f"Expression of {block['genes']:,} genes in {block['n_units']:,} patients"
+        f"{_cohort(compared, block)}",
         text=(_cohort_text(block),),
         figures=tuple(pictures),
         tables=(_summary_table(rows), *_tests_table(compared, block)),
@@ -327,23 +365,24 @@ def _tests_table(compared: Compared, block: dict[str, Any]) -> Iterator[Table]:
 
     from histograft.figures.page import Table
 
-    table = compared.all_comparisons
-    chosen = table[(table["dataset"] == block["dataset"]) & (table["metric"] == "mean_pearson")]
+    table = _of_block(compared.all_comparisons, block)
+    chosen = table[table["metric"] == "mean_pearson"]
     if chosen.empty:
         return
     frame = pd.DataFrame(
         {
-            "over": row["target"],
-            "model": row["label"],
-            "compared with": compared.labels.get(row["compared_with"], row["compared_with"]),
+            GROUP: f"{row['target']} · {row['test']}",
+            "models": f"{row['label']} − "
+            f"{compared.labels.get(row['compared_with'], row['compared_with'])}",
             "difference": signed(row["difference"], 3),
-            "test": row["test"],
+            "95 % interval": _difference_range(row),
             "p": format_p(row["p_value"]),
             "p (Holm)": format_p(row["p_adjusted"]),
         }
         for row in records(chosen)
     )
-    yield Table(frame, "Two models over genes.")
+    frame = frame.sort_values(GROUP, kind="stable")
+    yield Table(frame, "Mean difference in correlation of two models.", group=GROUP)
 
 
 def _range(low: float, high: float) -> str:

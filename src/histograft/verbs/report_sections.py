@@ -20,13 +20,14 @@ from histograft.verbs.comparison import (
 )
 from histograft.verbs.comparison_told import place, records
 from histograft.verbs.mutation_comparison import CALIBRATION_TABLE
+from histograft.verbs.networks import STEP_1
 from histograft.verbs.patch_images import images_of, load_patches
 from histograft.verbs.report_answer import TUNED, caveats
 from histograft.verbs.report_features import MOST_POINTS, feature_maps
 from histograft.verbs.report_leakage import find_leaks, leakage_sentences, leakage_table
 from histograft.verbs.report_material import Compared, Material
 from histograft.verbs.report_molecular import molecular_sections
-from histograft.verbs.report_protocol import training
+from histograft.verbs.report_protocol import network_name, training
 from histograft.verbs.report_slides import slide_section
 from histograft.verbs.report_tables import (
     accuracy_table,
@@ -36,7 +37,7 @@ from histograft.verbs.report_tables import (
     patch_table,
     recall_table,
 )
-from histograft.verbs.train import HISTORY, STEP_1
+from histograft.verbs.training import HISTORY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -336,6 +337,6 @@ def _training(networks: list[Artefact], sketch: Sketch) -> Section:
         files = [artefact.path / STEP_1 / HISTORY, artefact.path / HISTORY]
         history = pd.concat([pd.read_csv(file) for file in files if file.is_file()])
         name = artefact.path.resolve().name
-        caption = (f"Training of {name}.", captions.TRAINING)
+        caption = (f"Training of {network_name(artefact)}.", captions.TRAINING)
         pictures.append(sketch.picture(training_curves(history), f"training-{name}", caption))
     return Section("Training", text=tuple(text), figures=tuple(pictures))
