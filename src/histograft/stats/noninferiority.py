@@ -1,0 +1,171 @@
+"""Whether a student is worse than its teacher by less than a margin, and down to which scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from histograft.core.errors import InputError
+from histograft.stats.bootstrap import BootstrapDraws
+from histograft.stats.compare import holm
+
+
+@dataclass(frozen=True)
+class NonInferiority:
+    """Result of a test that a model is not worse than a reference by a margin or more.
+
+    Attributes
+    ----------
+    metric : str
+        What is compared; higher is better.
+    difference, ci_low, ci_high : float
+        Model less reference on the full sample, and the paired percentile interval.
+    margin : float
+        Largest loss that still counts as none, above 0.
+    p_value : float
+        One-sided, for the hypothesis that the loss is the margin or more; NaN where undefined.
+    level : float
+        Of the interval; a claim is made at p ≤ (1 - level) / 2, which is 0.025 for 0.95.
+    p_holm : float
+        p over all scales that were tested, see `over_scales`; NaN for a test by itself.
+    """
+
+    metric: str
+    difference: float
+    ci_low: float
+    ci_high: float
+    margin: float
+    p_value: float
+    level: float
+    p_holm: float = float("nan")
+
+    @property
+    def holds(self) -> bool:
+        """Whether the model may be called non-inferior, after Holm where it was applied."""
+        p = self.p_value if np.isnan(self.p_holm) else self.p_holm
+        return bool(p <= (1 - self.level) / 2 + 1e-12)
+
+
+def noninferiority(
+    draws: BootstrapDraws,
+    model: int,
+    reference: int,
+    metric: str,
+    *,
+    margin: float,
+    level: float = 0.95,
+) -> NonInferiority:
+    r"""Test that a model loses less than a margin against a reference.
+
+    With the paired differences :math:`d_b` of B bootstrap draws
+
+    .. math:: p = \frac{1 + \#\{b : d_b ≤ -margin\}}{1 + B},
+
+    which is at most 0.025 where the 95 % interval lies above -margin (up to one draw).
+
+    Parameters
+    ----------
+    draws : BootstrapDraws
+        By patient, of `rd_bootstrap` or `cluster_bootstrap`.
+    model, reference : int
+        Which of its models: the student, and the teacher.
+    metric : str
+        One of its metrics; higher is better.
+    margin : float
+        Above 0, on the metric's scale; to be stated before the results are seen.
+    level : float, default 0.95
+        Of the interval.
+
+    Returns
+    -------
+    NonInferiority
+
+    Raises
+    ------
+    InputError
+        The margin is not above 0, or the draws have no such metric.
+
+    Notes
+    -----
+    Piaggio et al. 2012, doi:10.1001/jama.2012.87802, on what is to be reported. Not to find a
+    difference is no proof that there is none; this test is the proof.
+
+    Examples
+    --------
+    >>> values = np.array([[0.80], [0.81]])
+    >>> drawn = np.stack([values + d for d in (-0.02, 0.0, 0.02)], axis=-1)
+    >>> draws = BootstrapDraws(("accuracy",), values, drawn, 50, 500, {})
+    >>> result = noninferiority(draws, 0, 1, "accuracy", margin=0.02)
+    >>> round(result.difference, 2), result.p_value  # 0 of 3 draws lose 0.02
+    (-0.01, 0.25)
+    """
+    if not margin > 0:
+        raise InputError(f"a margin of {margin}", "state how much may be lost, above 0")
+    if metric not in draws.metrics:
+        raise InputError(f"there is no metric {metric!r}", f"use one of {', '.join(draws.metrics)}")
+    at = draws.metrics.index(metric)
+    drawn = draws.draws[model, at] - draws.draws[reference, at]
+    known = drawn[~np.isnan(drawn)]
+    p = float("nan")
+    if len(known):
+        # differences of counts: rounding must not decide whether one lies on the margin
+        p = (1 + int((known <= -margin + 1e-12).sum())) / (1 + len(known))
+    low, high = draws.difference_interval(model, reference, metric, level)
+    difference = float(draws.values[model, at] - draws.values[reference, at])
+    return NonInferiority(metric, difference, low, high, float(margin), p, level)
+
+
+def over_scales(results: Sequence[NonInferiority]) -> list[NonInferiority]:
+    """Allow for the number of scales that were tested, by Holm's method.
+
+    Parameters
+    ----------
+    results : sequence of NonInferiority
+        One for each scale.
+
+    Returns
+    -------
+    list of NonInferiority
+        In the same order, with `NonInferiority.p_holm`.
+
+    Examples
+    --------
+    >>> one = NonInferiority("accuracy", 0.0, -0.01, 0.01, 0.02, 0.01, 0.95)
+    >>> [r.p_holm for r in over_scales([one, replace(one, p_value=0.02)])]
+    [0.02, 0.02]
+    """
+    adjusted = holm([result.p_value for result in results])
+    return [replace(r, p_holm=float(p)) for r, p in zip(results, adjusted, strict=True)]
+
+
+def coarsest_scale(scales: Sequence[float], results: Sequence[NonInferiority]) -> float | None:
+    """Return the coarsest scale down to which the loss stays below the margin.
+
+    Parameters
+    ----------
+    scales : sequence of float
+        µm/px or factor of each result.
+    results : sequence of NonInferiority
+        Of `over_scales`.
+
+    Returns
+    -------
+    float or None
+        The largest of `scales` that holds while all finer ones hold too: a coarse scale that
+        passes where a finer one fails is more likely chance than a discovery. None for none.
+
+    Examples
+    --------
+    >>> holds = NonInferiority("accuracy", 0.0, -0.01, 0.01, 0.02, 0.001, 0.95)
+    >>> fails = replace(holds, p_value=0.5)
+    >>> coarsest_scale([2, 4, 8], [holds, holds, fails]), coarsest_scale([2, 4], [fails, holds])
+    (4, None)
+    """
+    found = None
+    for scale, result in sorted(zip(scales, results, strict=True), key=lambda pair: pair[0]):
+        if not result.holds:
+            break
+        found = scale
+    return found
