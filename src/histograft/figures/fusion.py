@@ -16,9 +16,9 @@ PANELS = (
     ("retained_energy", "energy in what is kept", 1.0),
     ("energy_ratio", "energy of the result", 1.0),
     ("distance", "distance to the result", 0.0),
-    ("order_sensitivity", "change, came it first", 0.0),
+    ("order_sensitivity", "change if it came first", 0.0),
 )
-_ROW_IN = 0.19
+_ROW_IN = 0.13
 
 
 @styled
@@ -52,7 +52,8 @@ def fused_layers(layers: pd.DataFrame, title: str = "") -> Figure:
     names = list(dict.fromkeys(layers["layer"]))
     place = {name: index for index, name in enumerate(names)}
     parents = list(dict.fromkeys(zip(layers["parent"], layers["network"], strict=True)))
-    height = 1.2 + _ROW_IN * len(names) + 0.17 * ((len(parents) + 2) // 3)
+    row_in = _ROW_IN + 0.02 * len(parents)
+    height = 1.2 + row_in * len(names) + 0.17 * ((len(parents) + 2) // 3)
     figure = new_figure(1.7 + 1.75 * len(panels), height)
     grid = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     # Networks of one layer stand one below the other, as near ones would hide each other.

@@ -247,7 +247,13 @@ def _write_layers(
     medians = table.groupby(["parent", "network"], sort=True)[columns].median()
     reporter.table(
         "what is left of each network (median over layers)",
-        ["network", "energy in what is kept", "energy of the result", "distance", "other order"],
+        [
+            "network",
+            "energy in what is kept",
+            "energy of the result",
+            "distance",
+            "change if it came first",
+        ],
         [
             [str(name), *("–" if pd.isna(value) else f"{value:.2f}" for value in values)]
             for (_, name), *values in medians.itertuples(name=None)
