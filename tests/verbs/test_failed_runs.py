@@ -33,6 +33,30 @@ def test_training_that_diverged_in_step_2_keeps_step_1(patches, tmp_path, tools)
     assert tools.content(out) == tools.content(tmp_path / "fresh")
 
 
+def test_after_a_failure_in_step_2_options_of_step_1_may_change_too(patches, tmp_path, tools):
+    out = tmp_path / "net"
+    words = ("train", "--patches", patches, "--out", out, *SMALL)
+    assert tools.run(*words, "--lr-all", 1e30).code == 1
+    changed = ("--lr-all", 1e-3, "--lr-head", 2e-4)
+    tools.ok(*words, *changed)
+    assert open_artefact(out / "step1").manifest["config"]["lr_head"] == 2e-4
+    assert tools.run("verify", out).code == 0
+    tools.ok(*words[:4], tmp_path / "fresh", *SMALL, *changed)
+    assert tools.content(out) == tools.content(tmp_path / "fresh")
+
+
+def test_a_file_of_others_in_step_1_is_never_removed(patches, tmp_path, tools):
+    out = tmp_path / "net"
+    words = ("train", "--patches", patches, "--out", out, *SMALL)
+    assert tools.run(*words, "--lr-all", 1e30).code == 1
+    (out / "step1/mine.txt").write_text("keep me")
+    refused = tools.run(*words, "--lr-all", 1e-3, "--lr-head", 2e-4)
+    assert refused.code == 1
+    assert "step1 holds another artefact" in refused.err
+    assert (out / "step1/mine.txt").read_text() == "keep me"
+    assert open_artefact(out / "step1").manifest["config"]["lr_head"] == 4e-4  # still finished
+
+
 @pytest.fixture
 def broken(patches, tmp_path, tools):
     """A network artefact, and its weights with NaN in the first layer as a file."""

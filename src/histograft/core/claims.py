@@ -88,6 +88,35 @@ def mark_failed(path: Path, identity: Identity, records: Mapping[str, FileRecord
         _write_note(path, identity, {FAILED: sizes})
 
 
+def give_up(path: Path, identity: Identity) -> None:
+    """Let another artefact take the place of a finished one, as of work that failed.
+
+    For an artefact inside of one that is being made, such as the first of two steps: where the
+    outer run failed and was taken over with other options, the inner one is left of the run before.
+    What is the same, of another verb, or absent stays as it is, and so does a folder with files
+    that the artefact does not know: that one is then refused as any other artefact.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A folder inside of a folder that this process holds.
+    identity : Identity
+        What is to be made there.
+    """
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        theirs = {key: manifest[key] for key in identity.as_json()}
+        sizes = {name: record["size"] for name, record in manifest["files"].items()}
+    except (OSError, ValueError, LookupError, TypeError):
+        return
+    same_verb = (theirs["kind"], theirs["verb"]) == (identity.kind, identity.verb)
+    if not same_verb or theirs["id"] == identity.id or set(list_files(path)) != set(sizes):
+        return
+    note = json.dumps(theirs | {FAILED: sizes}, indent=2, ensure_ascii=False) + "\n"
+    write_bytes(path / UNFINISHED, note.encode())
+    (path / MANIFEST).unlink()
+
+
 def has_failed(path: Path) -> bool:
     """Whether the unfinished work in a folder ended with an error that it would meet again."""
     with suppress(OSError), (path / UNFINISHED).open(encoding="utf-8") as file:

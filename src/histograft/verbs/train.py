@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from histograft.core.artefact import Artefact, Draft, Identity, make_once, open_artefact
+from histograft.core.claims import give_up
 from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
@@ -244,20 +245,27 @@ def train(config: Train, reporter: Reporter = SILENT) -> Artefact:
     for fact in start.assumed:
         reporter.warn(f"assumed of the weights file: {fact}")
     config = replace(config, hidden=hidden_sizes(config, start, patches))
-    settings = _settings(config, start, patches)
-    inputs = (patches.as_input("patches"), start.record)
-    identity = Identity("network", "train", VERSION, settings, inputs, config.seed)
+    identity = _identity(config, start, patches)
 
     def work(draft: Draft) -> Artefact:
         nonlocal start
         if config.tune == "two-step":
-            first = train(replace(config, tune="head", out=draft.path / STEP_1), reporter)
+            head = replace(config, tune="head", out=draft.path / STEP_1)
+            give_up(head.out, _identity(head, start, patches))
+            first = train(head, reporter)
             start = find_start(str(first.path), None)
         table = load_patches(patches)
         network = first_network(config, start, patches, table, reporter)
         return tune_and_write(config, network, patches, table, draft, reporter)
 
     return make_once(config.out, identity, work, reporter)
+
+
+def _identity(config: Train, start: Start, patches: Artefact) -> Identity:
+    """Everything that decides what the network will be."""
+    settings = _settings(config, start, patches)
+    inputs = (patches.as_input("patches"), start.record)
+    return Identity("network", "train", VERSION, settings, inputs, config.seed)
 
 
 # Fields that came later. They count only where they are not at their default, so that what was
