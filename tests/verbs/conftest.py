@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import importlib.util
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -122,6 +125,19 @@ def _no_waiting_for_the_disk():
 def tools() -> Tools:
     """Functions to make sets and to run commands."""
     return Tools()
+
+
+@pytest.fixture(scope="session")
+def fakes() -> ModuleType:
+    """The module that makes fake copies of the public sets."""
+    path = Path(__file__).parents[1] / "catalogue" / "fakes.py"
+    spec = importlib.util.spec_from_file_location("catalogue_fakes", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

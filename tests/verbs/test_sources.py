@@ -1,9 +1,6 @@
 """What standardize takes: samples tables, class folders, imagefolders, catalogue layouts."""
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,17 +9,6 @@ import pytest
 from histograft.catalogue.registry import ENTRIES
 from histograft.core.artefact import open_artefact
 from histograft.verbs.sources import read_source
-
-
-@pytest.fixture(scope="module")
-def fakes():
-    """The module that makes fake copies of the public sets."""
-    path = Path(__file__).parents[1] / "catalogue" / "fakes.py"
-    spec = importlib.util.spec_from_file_location("catalogue_fakes", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_class_folders(tmp_path, tools, standardized):

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from skimage.transform import rescale
 
+from histograft.catalogue.histokt import HISTOKT
 from histograft.core.artefact import open_artefact
 from histograft.verbs.standardize import PRESETS
 
@@ -311,3 +312,27 @@ class TestLabelsFromMasks:
         )  # fmt: skip
         assert outcome.code == 1
         assert "has no mask to take its labels from" in outcome.err
+
+
+@pytest.mark.parametrize("name", NINE)
+def test_each_preset_runs_on_a_copy_of_its_release(tmp_path, tools, fakes, name):
+    entry = HISTOKT[name].entry
+    folder, images = fakes.make_fake(entry, tmp_path)
+    words = ("--min-fraction", 0.01) if name == "bcss" else ()
+    tools.ok(
+        "standardize", "--samples", folder, "--out", tmp_path / "out", "--workers", 1,
+        "--preset", f"histokt-{name}", *words,
+    )  # fmt: skip
+    table = tools.read_patches(tmp_path / "out")
+    assert sorted(table["source_file"]) == sorted(image.file for image in images)
+    assert table["reflected"].all()
+    assert (table["mpp"] == 1.0).all()
+    stated = {image.file: image.split for image in images if image.split is not None}
+    found = table.set_index("source_file")["split"].to_dict()
+    for file, split in stated.items():
+        assert found[file] == split or (
+            name == "mhist" and {found[file], split} == {"val", "train"}
+        )
+    assert ("mask_file_name" in table) == (images[0].mask is not None)
+    if name in ("adp", "bcss"):
+        assert open_artefact(tmp_path / "out").facts["task"] == "multilabel"
