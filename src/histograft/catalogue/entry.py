@@ -6,7 +6,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 
-LINE_LENGTH = 88
+LINE_LENGTH = 80
 LABEL_WIDTH = 12
 
 
