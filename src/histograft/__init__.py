@@ -22,6 +22,8 @@ _VERBS = {
     "embed": "Embed",
     "pool": "Pool",
     "classify": "Classify",
+    "transfer": "Transfer",
+    "matrix": "Matrix",
     "predict": "Predict",
     "compare": "Compare",
     "draw": "Draw",

@@ -81,7 +81,7 @@ def examples(tmp_path_factory, tools):
     return folder, {
         "standardize": (
             {"samples": samples, "target_mpp": 1.0, "patch_px": 32, "workers": 1,
-             "test_fraction": 0.5},
+             "test_fraction": 0.4, "val_fraction": 0.2},
             {"workers": 0, "keep_going": True},
         ),
         "train": (
@@ -94,6 +94,13 @@ def examples(tmp_path_factory, tools):
              "points": ("gap", "dense"), "name": "ftx"},
             {"batch_size": 5, "device": "auto"},
         ),
+        "transfer": (
+            {"patches": folder / "standardize", "init": "random", "arch": "resnet10t",
+             "epochs": 1, "learning_rates": (1e-3,), "augment": "none", "batch_size": 8,
+             "device": "cpu"},
+            {"device": "auto"},
+        ),
+        "matrix": ({"cells": (folder / "transfer",)}, {}),
         "pool": ({"features": embedded_slide(folder, tools)}, {}),
         "convert": ({"source": folder / "slides", "to": "clam"}, {}),
         "predict": (
@@ -159,7 +166,7 @@ def test_presets(verb, examples):
 
 
 @pytest.mark.parametrize(
-    "verb", ["standardize", "train", "embed", "predict", "compare", "draw", "explain"]
+    "verb", ["standardize", "train", "transfer", "embed", "predict", "compare", "draw", "explain"]
 )
 def test_the_artefact(verb, examples, tools):
     """In the verbs' order: each makes what the next one reads."""
@@ -214,7 +221,7 @@ def test_the_artefact(verb, examples, tools):
 
 
 @pytest.mark.parametrize(
-    "verb", ["standardize", "train", "embed", "predict", "compare", "draw", "explain"]
+    "verb", ["standardize", "train", "transfer", "embed", "predict", "compare", "draw", "explain"]
 )
 def test_unfinished_work_of_another_run_is_refused(verb, examples):
     folder, table = examples

@@ -17,19 +17,21 @@ from histograft.cli.layers import ConfigLayers
 from histograft.cli.signals import Terminated, heard_sigterm
 from histograft.cli.terminal import STDERR, STDOUT, TerminalReporter, print_error, print_table
 from histograft.core.errors import HistograftError
-from histograft.recipes import demo, ftx
+from histograft.recipes import demo, ftx, transfer_matrix
 from histograft.verbs import (
     classify,
     compare,
     convert,
     draw,
     embed,
-    fuse,
     explain,
+    fuse,
+    matrix,
     pool,
     predict,
     standardize,
     train,
+    transfer,
 )
 from histograft.verbs.doctor import Doctor
 
@@ -61,7 +63,8 @@ def _command(module: ModuleType, cls: type[Any], work: Callable[..., Any]) -> Ca
     def command(config: Any, *, preset: Any = None, config_file: Any = None) -> None:
         del preset, config_file  # read by ConfigLayers
         done = work(config, TerminalReporter())
-        STDOUT.print(str(done if isinstance(done, Path) else config.out))
+        text = str(done if isinstance(done, Path | str) else config.out)
+        STDOUT.print(text, soft_wrap=isinstance(done, str), markup=False, highlight=False)
 
     names = tuple(sorted(module.PRESETS))
     command.__annotations__ = {
@@ -90,9 +93,16 @@ _COMMANDS: dict[tuple[str, ...], tuple[ModuleType, type[Any], Callable[..., Any]
     ("compare",): (compare, compare.Compare, compare.compare),
     ("draw",): (draw, draw.Draw, draw.draw),
     ("explain",): (explain, explain.Explain, explain.explain),
+    ("transfer",): (transfer, transfer.Transfer, transfer.transfer),
+    ("matrix",): (matrix, matrix.Matrix, matrix.matrix),
     ("convert",): (convert, convert.Convert, convert.convert),
     ("demo",): (demo, demo.Demo, demo.demo),
     ("run", "ftx"): (ftx, ftx.Ftx, ftx.ftx),
+    ("run", "transfer-matrix"): (
+        transfer_matrix,
+        transfer_matrix.TransferMatrix,
+        transfer_matrix.transfer_matrix,
+    ),
 }
 for _path, (_module, _cls, _work) in _COMMANDS.items():
     (run if _path[0] == "run" else app).command(

@@ -85,6 +85,17 @@ def open_executor(workers: int | None) -> Executor:
     return _UninterruptedProcesses(workers, mp_context=multiprocessing.get_context("spawn"))
 
 
+def end_workers(executor: Executor) -> None:
+    """End the processes of an executor at once, whatever they do.
+
+    For work that resumes: leaving the executor's context would wait for what is under way.
+    """
+    executor.shutdown(wait=False, cancel_futures=True)
+    # Python 3.14 has `terminate_workers`; before that there is no public way.
+    for process in list((getattr(executor, "_processes", None) or {}).values()):
+        process.terminate()
+
+
 @contextmanager
 def open_threads(workers: int | None) -> Iterator[Executor]:
     """Open an executor of threads, for work that sums in BLAS or in compiled loops.

@@ -1,0 +1,192 @@
+"""What a transfer matrix consists of: its data sets, its networks, its cells and controls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from histograft.core.artefact import is_artefact
+from histograft.core.errors import InputError
+from histograft.core.seeds import child_seed
+from histograft.recipes.side_by_side import Job
+from histograft.recipes.tissue_type import names_of_sets
+from histograft.verbs.first_network import NO_HIDDEN
+from histograft.verbs.standardize import Standardize
+from histograft.verbs.train import Train
+from histograft.verbs.transfer import Transfer
+
+if TYPE_CHECKING:
+    from histograft.recipes.transfer_matrix import TransferMatrix
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps before they are taken.
+
+    Attributes
+    ----------
+    patches : dict of str to pathlib.Path
+        Folder of each set's patches.
+    stages : tuple of tuple of Job
+        Data sets, networks, cells: what stands in one stage can be done side by side.
+    """
+
+    patches: dict[str, Path]
+    stages: tuple[tuple[Job, ...], tuple[Job, ...], tuple[Job, ...]]
+
+
+def plan_matrix(config: TransferMatrix) -> Plan:
+    """Plan every step; nothing is read but the names of the sets.
+
+    Trial t of a transfer tunes the source of trial t, so that the spread over trials has the
+    chance of both trainings in it, and no source is chosen by a result.
+    """
+    names = names_of_sets(list(config.sets))
+    known = list(names.values())
+    sources = _chosen(config.sources, known, "--sources")
+    targets = _chosen(config.targets, known, "--targets")
+    used = [name for name in known if name in (*sources, *targets)]
+    patches, data = {}, []
+    for path, name in names.items():
+        if name not in used:
+            continue
+        if is_artefact(path):
+            patches[name] = path
+            continue
+        patches[name] = config.out / "patches" / name
+        data.append(Job("standardize", _standardize(config, path, name)))
+    networks = [
+        Job("train", _train(config, patches[name], name, start, trial), f"{name}, {start} start")
+        for name in used
+        for start in config.init
+        for trial in range(config.trials)
+    ]
+    cells = [
+        Job("transfer", cell, _label(cell))
+        for target in targets
+        for trial in range(config.trials)
+        for cell in _cells(config, patches[target], target, sources, trial)
+    ]
+    return Plan(patches, (tuple(data), tuple(networks), tuple(cells)))
+
+
+def _chosen(wanted: tuple[str, ...], known: list[str], option: str) -> list[str]:
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise InputError(
+            f"{option} names {', '.join(unknown)}, which no set of --sets is called",
+            f"the sets are {', '.join(known)}",
+        )
+    return list(wanted) or known
+
+
+def _standardize(config: TransferMatrix, path: Path, name: str) -> Standardize:
+    return Standardize(
+        samples=path,
+        out=config.out / "patches" / name,
+        name=name,
+        target_mpp=config.target_mpp,
+        patch_px=config.patch_px,
+        overlap=config.overlap,
+        upsample=config.upsample,
+        missing_mpp=config.missing_mpp,
+        split_column=config.split_column,
+        val_fraction=config.val_fraction,
+        test_fraction=config.test_fraction,
+        val_of_train=config.val_of_train,
+        per_class=config.per_class,
+        seed=config.seed,
+        keep_going=config.keep_going,
+        workers=1,
+    )
+
+
+def network_folder(config: TransferMatrix, name: str, start: str, trial: int) -> Path:
+    """Folder of the network that was trained on one set alone."""
+    return config.out / "networks" / f"{name}-{start}-{trial}"
+
+
+def _train(config: TransferMatrix, patches: Path, name: str, start: str, trial: int) -> Train:
+    return Train(
+        patches=patches,
+        out=network_folder(config, name, start, trial),
+        init="random" if start == "random" else config.weights,
+        arch=config.arch,
+        arch_kwargs=config.arch_kwargs,
+        tune="all",
+        hidden=NO_HIDDEN,
+        random_start="he-fan-out",
+        epochs_all=config.source_epochs or config.epochs,
+        lr_all=config.source_lr,
+        optimizer=config.source_optimizer,
+        schedule=config.source_schedule,
+        weight_decay=config.weight_decay,
+        batch_size=config.batch_size,
+        augment=config.augment,
+        class_weights=config.class_weights,
+        multilabel_loss=config.multilabel_loss,
+        select="best",
+        select_by="accuracy",
+        precision=config.precision,
+        seed=child_seed(config.seed, "source", name, start, trial),
+        device=config.device,
+    )
+
+
+def _cells(
+    config: TransferMatrix, patches: Path, target: str, sources: list[str], trial: int
+) -> Iterator[Transfer]:
+    """Give every cell and control of one target and trial."""
+    others = [name for name in sources if name != target]
+
+    def cell(init: str | Path, folder: str, **fields: Any) -> Transfer:
+        return Transfer(
+            patches=patches,
+            out=config.out / "cells" / target / f"{folder}-{trial}",
+            init=str(init),
+            trial=trial,
+            **_tuning(config) | fields,
+        )
+
+    for start in config.init:
+        own = network_folder(config, target, start, trial)
+        common: dict[str, Any] = {"start": start}
+        yield cell(own, f"{start}-alone", source=target, tune="none", **common)
+        first = config.weights if start == "imagenet" else "random"
+        blank: dict[str, Any] = {"arch": config.arch, "arch_kwargs": config.arch_kwargs}
+        for tune in config.tune:
+            way = common | {"tune": tune}
+            for source in others:
+                init = network_folder(config, source, start, trial)
+                yield cell(init, f"{start}-{source}-{tune}", source=source, **way)
+            if "self" in config.controls:
+                yield cell(own, f"{start}-self-{tune}", source=target, control="self", **way)
+            if "direct" in config.controls and start == "imagenet":
+                way_direct = way | blank | {"source": target, "control": "direct"}
+                yield cell(first, f"{start}-direct-{tune}", **way_direct)
+            if "shuffled" in config.controls and others:
+                # A source as good as another: nothing of what it learned is left.
+                init = network_folder(config, others[0], start, trial)
+                way_shuffled = way | {"source": others[0], "control": "shuffled", "shuffle": True}
+                yield cell(init, f"{start}-shuffled-{tune}", **way_shuffled)
+        if "scratch" in config.controls and start == "random":
+            both = (config.source_epochs or config.epochs) + config.epochs
+            scratch = common | blank | {"source": target, "control": "scratch", "tune": "deep"}
+            yield cell(first, f"{start}-scratch-deep", **scratch | {"epochs": both})
+
+
+def _tuning(config: TransferMatrix) -> dict[str, Any]:
+    """Options that every transfer shares: no cell has a larger budget than another."""
+    names = (
+        "learning_rates", "epochs", "batch_size", "optimizer", "schedule", "weight_decay",
+        "augment", "class_weights", "multilabel_loss", "norm", "strict_scale", "precision",
+        "seed", "device",
+    )  # fmt: skip
+    return {name: getattr(config, name) for name in names}
+
+
+def _label(cell: Transfer) -> str:
+    way = cell.control or (f"from {cell.source}" if cell.tune != "none" else "alone")
+    return f"{Path(cell.patches).name}: {way}, {cell.start}, {cell.tune}, trial {cell.trial}"

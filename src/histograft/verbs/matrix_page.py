@@ -1,0 +1,230 @@
+"""The report page of a transfer matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from histograft.core.artefact import Artefact, Draft
+from histograft.figures.numerals import (
+    NOTHING,
+    format_p,
+    percent,
+    percent_range,
+    points,
+    points_range,
+)
+from histograft.verbs.comparison_told import records
+from histograft.verbs.draw import broken
+from histograft.verbs.matrix_tables import HEADLINES, MatrixTables, panels
+from histograft.verbs.matrix_told import AGAINST, STARTS, answer
+from histograft.verbs.report_sections import Sketch
+from histograft.verbs.report_tables import patch_table
+from histograft.verbs.transfer_cells import CONTROLS, HEADLINE
+
+if TYPE_CHECKING:
+    from histograft.figures.page import Section, Table
+    from histograft.verbs.matrix import Matrix
+    from histograft.verbs.transfer_cells import Cell
+
+METRICS = {
+    "accuracy": "accuracy",
+    "macro_ap": "mean average precision of the classes",
+    "hamming": "share of right labels (Hamming)",
+}
+HOW = (
+    "Rows: the data set whose network was tuned. Columns: the data set it was tuned and tested on. "
+    "Each value is a mean over trials (seeds) on the test rows of the target, at the learning rate "
+    "that did best on its validation rows; every cell had the same rates to choose from.",
+    "A cell is colored only where its difference to the control is significant: a t test whose "
+    "error has the groups of the target (patients where they are known) and the trials in it, "
+    "with Benjamini and Hochberg's correction over all cells. A gain over the control is due to "
+    "the other data set; a gain over the framed diagonal alone may come from training longer.",
+)
+
+
+def matrix_page(
+    config: Matrix,
+    tables: MatrixTables,
+    cells: Sequence[Cell],
+    patches: Sequence[Artefact],
+    draft: Draft,
+) -> str:
+    """Write the page as HTML, and its figures into the draft."""
+    from histograft.figures.page import Page, Section, render_page
+
+    sketch = Sketch(draft, (), 0)
+    made = [_matrices(tables, sketch), _comparisons(tables)]
+    tuned = _tunings(tables)
+    if tuned is not None:
+        made.append(Section("All layers or the classifier alone", tables=(tuned,)))
+    made.append(_rates(tables))
+    if patches:
+        made.append(Section("Data", tables=(patch_table([a.facts for a in patches]),)))
+    if config.commands:
+        made.append(Section("Commands", code=("\n".join(broken(c) for c in config.commands),)))
+    sentence, answers = answer(tables)
+    return render_page(
+        Page(
+            config.title,
+            sentence,
+            answers,
+            (*config.notices, *_notices(cells)),
+            tuple(made),
+            _facts(cells),
+            {f"transfers of {len(cells)} cells": _common_id(cells)},
+        )
+    )
+
+
+def _matrices(tables: MatrixTables, sketch: Sketch) -> Section:
+    from histograft.figures.page import Section
+    from histograft.figures.transfer_matrix import transfer_heat_map
+
+    figures = []
+    for start, tune, cells in panels(tables.matrix):
+        title = f"{STARTS.get(start, start)}, {tune}-tuning"
+        figure = transfer_heat_map(cells, title, AGAINST[HEADLINE.get(start, "self")])
+        name = METRICS[str(cells["metric"].iloc[0])]
+        caption = (f"Transfer from {title}: {name}, in percent.", f"Heat map of {name}.")
+        figures.append(sketch.picture(figure, f"matrix-{start}-{tune}", caption))
+    return Section("Transfers", text=HOW, figures=tuple(figures))
+
+
+def _comparisons(tables: MatrixTables) -> Section:
+    import pandas as pd
+
+    from histograft.figures.page import Section, Table
+
+    rows = tables.comparisons
+    frame = pd.DataFrame(
+        {
+            "target": f"{row['target']} · {STARTS.get(row['init'], row['init'])}, {row['tune']}",
+            "source": row["source"],
+            "control": row["compared_with"],
+            "points": points(row["difference"]),
+            "95 % interval": points_range(row["difference_low"], row["difference_high"]),
+            "adj. p": format_p(row["p_adjusted"]),
+        }
+        for row in records(rows[rows["metric"].isin(HEADLINES)].sort_values("target"))
+    )
+    text = tuple(f"`{name}`: {what}." for name, what in CONTROLS.items())
+    if frame.empty:
+        return Section("Against the controls", text=text)
+    table = Table(frame, "Each transfer against each of its controls.", group="target")
+    return Section("Against the controls", text=text, tables=(table,))
+
+
+def _tunings(tables: MatrixTables) -> Table | None:
+    """Tabulate deep against fine, as Table 4 of the paper does for one source."""
+    import pandas as pd
+
+    from histograft.figures.page import Table
+
+    rows = tables.matrix[
+        tables.matrix["metric"].isin(HEADLINES)
+        & (tables.matrix["control"] == "")
+        & tables.matrix["tune"].isin(["fine", "deep"])
+    ]
+    if rows["tune"].nunique() < 2:
+        return None
+    wide = rows.pivot_table(index=["init", "source", "target"], columns="tune", values="value")
+    frame = pd.DataFrame(
+        {
+            "start": STARTS.get(row["init"], row["init"]),
+            "source": row["source"],
+            "target": row["target"],
+            "deep, %": percent(row["deep"]),
+            "fine, %": percent(row["fine"]),
+            "deep − fine": points(row["deep"] - row["fine"]),
+        }
+        for row in records(wide.dropna().reset_index())
+    )
+    what = (
+        "Tuning all layers (deep) against the classifier alone (fine), as in Table 4 of the paper."
+    )
+    return Table(frame, what, group="start")
+
+
+def _rates(tables: MatrixTables) -> Section:
+    import pandas as pd
+
+    from histograft.figures.page import Section, Table
+
+    matrix = tables.matrix[tables.matrix["metric"].isin(HEADLINES)]
+    chosen = tables.rates[tables.rates["chosen"].astype(bool)]
+    keys = ["source", "target", "init", "tune", "control"]
+    rate = chosen.groupby(keys)["learning_rate"].first()
+    frame = pd.DataFrame(
+        {
+            "target": row["target"],
+            "source": row["source"],
+            "training": ", ".join(str(row[k]) for k in ("init", "tune", "control") if row[k]),
+            "value, %": percent(row["value"]),
+            "95 % interval": percent_range(row["ci_low"], row["ci_high"]),
+            "SD": NOTHING if pd.isna(row["value_sd"]) else f"{100 * row['value_sd']:.1f}",
+            "rate": _shown(rate.get(tuple(row[k] for k in keys))),
+        }
+        for row in records(matrix.sort_values("target", kind="stable"))
+    )
+    text = []
+    diverged = int(tables.rates["status"].str.startswith("diverged").sum())
+    if diverged:
+        text.append(
+            f"{diverged} of {len(tables.rates)} trainings diverged; their learning rates were not "
+            "eligible. They are in `learning_rates.csv`."
+        )
+    table = Table(frame, "All cells, controls among them, with the chosen rate.", group="target")
+    return Section("All cells", text=tuple(text), tables=(table,))
+
+
+def _shown(rate: Any) -> str:
+    return NOTHING if rate is None or math.isnan(rate) else f"{rate:g}"
+
+
+def _notices(cells: Sequence[Cell]) -> tuple[str, ...]:
+    lines = []
+    unknown = sorted({c.key.target for c in cells if c.trials[0].facts["groups_known"] < 1})
+    if unknown:
+        lines.append(
+            f"Not all patients are known in {', '.join(unknown)}: their patches are taken for "
+            "independent, so intervals are too short and p values too small there."
+        )
+    scales = sorted(
+        {
+            f"{c.key.source} → {c.key.target}"
+            for c in cells
+            if c.is_transfer and _differs(c.trials[0].facts)
+        }
+    )
+    if scales:
+        lines.append(f"Source and target are not known to be at one scale: {', '.join(scales)}.")
+    few = min((len(c.trials) for c in cells), default=0)
+    if few < 3:
+        lines.append(f"There are cells with {few} trial(s); three or more tell how seeds scatter.")
+    return tuple(lines)
+
+
+def _differs(facts: dict[str, Any]) -> bool:
+    source, target = facts.get("source_mpp"), facts.get("target_mpp")
+    return source is None or target is None or abs(source / target - 1) > 0.01
+
+
+def _facts(cells: Sequence[Cell]) -> dict[str, str]:
+    transfers = [cell.trials[0].facts["transfer"] for cell in cells]
+    names = sorted({t["architecture"] for t in transfers})
+    grid = sorted({r["lr"] for t in transfers for r in t["rates"] if r["lr"] is not None})
+    return {
+        "networks": ", ".join(names),
+        "cells": str(len(cells)),
+        "trials": ", ".join(sorted({str(len(c.trials)) for c in cells})),
+        "learning rates": ", ".join(f"{rate:g}" for rate in grid) or NOTHING,
+        "error": "t over groups and trials; FDR 5 % over cells",
+    }
+
+
+def _common_id(cells: Sequence[Cell]) -> str:
+    from histograft.core.identity import hash_json
+
+    return hash_json(sorted(artefact.id for cell in cells for artefact in cell.trials))[:16]

@@ -1,0 +1,106 @@
+"""A transfer matrix in words: the answer, and tables in the terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from histograft.core.reporter import Reporter
+from histograft.figures.numerals import format_p, p_phrase, percent, points, points_range
+from histograft.verbs.comparison_told import records
+from histograft.verbs.matrix_tables import HEADLINES, LEVEL, MatrixTables, model_label, panels
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STARTS = {"random": "a random start", "imagenet": "ImageNet weights"}
+AGAINST = {
+    "self": "the same training on the target alone, twice",
+    "direct": "tuning the ImageNet weights on the target directly",
+    "scratch": "the target alone for as many epochs",
+    "shuffled": "the same tuning from shuffled source weights",
+}
+
+
+def answer(tables: MatrixTables) -> tuple[str, tuple[str, ...]]:
+    """Say in one sentence how many transfers helped, and in a list which.
+
+    Parameters
+    ----------
+    tables : MatrixTables
+        The tables.
+
+    Returns
+    -------
+    tuple of str and tuple of str
+        Sentence and list.
+    """
+    rows = _headline(tables)
+    known = rows[rows["p_adjusted"].notna()]
+    if known.empty:
+        return "No transfer could be compared with its control.", ()
+    significant = known[known["p_adjusted"] < LEVEL]
+    better = significant[significant["difference"] > 0]
+    worse = significant[significant["difference"] < 0]
+    n = len(known)
+    sentence = (
+        f"Of {n} transfer{'s' if n > 1 else ''}, {_number(len(better))} did better than the "
+        f"control that used the target alone, {_number(len(worse))} did worse; for the others no "
+        "difference is shown."
+    )
+    parts = [
+        _sentence(row)
+        for found in (better, worse)
+        for row in records(found.sort_values("p_adjusted"))
+    ]
+    return sentence, (*parts, *_tunings(known))
+
+
+def _number(count: int) -> str:
+    return str(count) if count else "none"
+
+
+def _headline(tables: MatrixTables) -> pd.DataFrame:
+    rows = tables.comparisons
+    return rows[rows["headline"].astype(bool) & rows["metric"].isin(HEADLINES)]
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    return (
+        f"{model_label(row)}: {points(row['difference'])} points "
+        f"({points_range(row['difference_low'], row['difference_high'])}) against "
+        f"{AGAINST[row['compared_with']]}, adjusted {p_phrase(row['p_adjusted'])}"
+    )
+
+
+def _tunings(known: pd.DataFrame) -> list[str]:
+    """Give the mean gain of each kind of tuning and start."""
+    lines = []
+    for (start, tune), rows in known.groupby(["init", "tune"], sort=False):
+        lines.append(
+            f"{STARTS.get(str(start), str(start))}, {tune}-tuning: mean difference "
+            f"{points(float(rows['difference'].mean()))} points over {len(rows)} transfers"
+        )
+    return lines
+
+
+def tell_matrix(tables: MatrixTables, reporter: Reporter) -> None:
+    """Show each matrix in the terminal, a row for each source and target."""
+    for start, tune, cells in panels(tables.matrix):
+        rows = []
+        for row in records(cells):
+            own = row["source"] == row["target"]
+            has = not math.isnan(row["p_adjusted"])
+            value = "diverged" if math.isnan(row["value"]) else percent(row["value"])
+            rows.append(
+                [
+                    row["target"],
+                    "(itself)" if own else row["source"],
+                    value,
+                    "" if own or not has else points(row["difference"]),
+                    "" if not has else format_p(row["p_adjusted"]),
+                ]
+            )
+        rows.sort(key=lambda r: r[0])
+        columns = ["target", "source", "%", "± points", "adj. p"]
+        reporter.table(f"{STARTS.get(start, start)}, {tune}-tuning", columns, rows)
