@@ -13,6 +13,9 @@ from histograft.figures.palette import CLASS_COLORS, class_look
 from histograft.figures.slide_overview import SlidePicture, TileLook, draw_slide
 from histograft.figures.style import fit_name, styled
 
+# Colors must be those of the legend on tissue of any color.
+OPACITY = 0.85
+
 
 def class_rgb(classes: Sequence[str]) -> dict[str, tuple[int, int, int]]:
     """Return the color of each class, 0-255; the same in maps, QuPath and maps of features.
@@ -68,6 +71,7 @@ def slide_map(slide: SlidePicture, classes: Sequence[str]) -> Figure:
             class_look(i)[0],
             f"{fit_name(name, 24, 1)} ({counts[name] / n_tiles:.0%})",
             "" if i < len(CLASS_COLORS) else "///",
+            OPACITY,
         )
         for i, name in enumerate(classes)
         if counts[name]

@@ -72,11 +72,12 @@ class SlidePicture:
 
 @dataclass(frozen=True)
 class TileLook:
-    """How tiles of one kind look: their color, what the legend says, and a hatch."""
+    """How tiles of one kind look: color, what the legend says, hatch, and opacity, 0-1."""
 
     color: str
     label: str
     hatch: str = ""
+    opacity: float = OPACITY
 
 
 @styled
@@ -212,12 +213,19 @@ def _draw_tiles(axes: Axes, slide: SlidePicture, looks: Mapping[str, TileLook]) 
         chosen = slide.coords[status == word]
         # As pixels also in the SVG: a slide can have fifty thousand tiles.
         tiles = PolyCollection(chosen[:, None] + corner, rasterized=True)
-        tiles.set(facecolor=look.color, edgecolor="white", alpha=OPACITY, linewidth=_edge(slide))
+        tiles.set(
+            facecolor=look.color, edgecolor="white", alpha=look.opacity, linewidth=_edge(slide)
+        )
         if look.hatch:
             tiles.set_hatch(look.hatch)
         axes.add_collection(tiles, autolim=False)
         handles.append(
-            Patch(facecolor=look.color, alpha=OPACITY, label=look.label, hatch=look.hatch or None)
+            Patch(
+                facecolor=look.color,
+                alpha=look.opacity,
+                label=look.label,
+                hatch=look.hatch or None,
+            )
         )
     return handles
 
