@@ -174,6 +174,39 @@ def test_a_mask_of_another_size_is_refused(made, tools, tmp_path):
     assert "48 x 48 px, its patch 32 x 32 px" in " ".join(done.err.split())
 
 
+def test_several_labels_have_a_map_each(tools, tmp_path):
+    """A network with several labels a patch: each label apart, drawn once a label, no neighbors."""
+    samples = tools.write_set(tmp_path / "samples", groups=6, classes=("gland", "muscle"))
+    with (samples / "samples.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows[::2]:
+        row["label"] = "gland|muscle"
+    tools.write_table(samples / "samples.csv", rows)
+    tools.ok(
+        "standardize", "--samples", samples, "--out", tmp_path / "patches", "--target-mpp", 1,
+        "--patch-px", 32, "--workers", 1, "--test-fraction", 0.5,
+    )  # fmt: skip
+    tools.ok(
+        "train", "--patches", tmp_path / "patches", "--init", "random", "--arch", "resnet10t",
+        "--tune", "head", "--hidden", 8, "--epochs-head", 1, "--device", "cpu",
+        "--out", tmp_path / "network",
+    )  # fmt: skip
+    tools.ok(
+        "explain", tmp_path / "network", "--patches", tmp_path / "patches", "--shown", "true",
+        "--n", 50, "--split", "all", "--device", "cpu", "--out", tmp_path / "seen",
+    )  # fmt: skip
+    table = pd.read_csv(tmp_path / "seen" / "explained.csv")
+    labels = tools.read_patches(tmp_path / "patches").set_index("patch_id")["label"].str.split("|")
+    found = table.groupby("patch_id")["shown"].apply(sorted)
+    assert found.to_dict() == {patch: sorted(own) for patch, own in labels.items()}
+    assert len(pd.read_csv(tmp_path / "seen" / "projection.csv")) == labels.str.len().sum()
+    assert pd.read_csv(tmp_path / "seen" / "projection_scores.csv")["knn_accuracy"].isna().all()
+    for row in table.itertuples():
+        said = row.predicted if isinstance(row.predicted, str) else ""
+        assert row.right == (set(said.split("|")) == set(labels[row.patch_id]))
+        assert (row.shown in said.split("|")) == (row.probability >= 0.5)
+
+
 def test_classes_take_turns():
     table = pd.DataFrame({"label": ["a"] * 50 + ["b"] * 2 + ["c"] * 5})
     order = shuffled(table, seed=0)
