@@ -1,6 +1,7 @@
 """fuse: one network artefact of several, and what it says of itself."""
 
 import json
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,9 @@ THIN = {"channels": [64, 16, 16, 16]}
 
 def write_network(folder, seed, *, images=(), architecture="resnet10t", **facts):
     """Write a network artefact as `train` does, with random weights."""
-    facts = {"classes": ("a", "b"), "kwargs": THIN, "mpp": 0.5} | facts
+    facts = {"classes": ("a", "b"), "kwargs": THIN, "mpp": 0.5, "hidden": (6,)} | facts
     torch.manual_seed(seed)
-    network = Network(NetworkSpec(architecture, hidden=(6,), patch_px=32, **facts)).eval()
+    network = Network(NetworkSpec(architecture, patch_px=32, **facts)).eval()
     with claim(folder, Identity("network", "train", 1, {"seed": seed})) as draft:
         with draft.writing("tuned_on.parquet") as path:
             rows = [("image", name) for name in images]
@@ -40,6 +41,7 @@ def made(tmp_path_factory, tools):
     write_network(folder / "unknown", 5, mpp=None)
     write_network(folder / "wide", 6, kwargs={"channels": [64, 24, 16, 16]})
     write_network(folder / "other", 7, architecture="resnet14t")
+    write_network(folder / "dense", 8, hidden=(9,))
     source = tools.write_set(folder / "set", groups=8, mpp=0.5)
     tools.ok(
         "standardize", "--samples", source, "--out", folder / "patches", "--target-mpp", 0.5,
@@ -68,6 +70,9 @@ def test_the_papers_mode_on_disk(made, tmp_path, tools):
     assert tuned_on(open_artefact(out)) == {("image", name) for name in "xyz"}
     assert facts(out)["tuned_on"] == "set-1 + set-2"
     assert facts(out)["classes"] == ["a", "b"]
+    card = (out / "README.md").read_text()
+    assert "| two | set-2 | 0.5 |" in card
+    assert "the statistics are averages that fit no network" in card
     assert not facts(out)["new_output"]
     layers = pd.read_csv(out / "layers.csv")
     n_matrices = sum(tensor.ndim > 1 for tensor in weights(out).values())
@@ -192,6 +197,22 @@ def test_what_cannot_be_fused_is_refused(made, tmp_path, tools, networks, messag
     assert outcome.code == 1
     assert message in " ".join(outcome.err.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_dense_layers_that_differ_are_new(made, tmp_path, tools):
+    out = tmp_path / "out"
+    outcome = tools.ok("fuse", made / "one", made / "dense", "--mode", "average", "--out", out)
+    assert "have other dense layers: the output layer is new" in outcome.err
+    assert json.loads((out / "network.json").read_text())["network"]["classes"][0] == "untrained-1"
+    assert sorted(facts(out)["dropped"]) == sorted(n for n in weights(out) if "part_b" in n)
+    assert "never trained" in (out / "README.md").read_text()
+
+
+def test_the_modes_are_those_of_the_kernel():
+    from histograft.learning.fuse import MODES
+    from histograft.verbs.fuse import Mode
+
+    assert get_args(Mode) == MODES
 
 
 def test_matched_channels_are_counted(made, tmp_path, tools):

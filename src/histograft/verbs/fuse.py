@@ -12,6 +12,7 @@ from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.core.seeds import child_seed
 from histograft.core.tables import FUSED_LAYERS
+from histograft.verbs.fuse_card import fused_card
 from histograft.verbs.fuse_parents import (
     Parents,
     compare_scales,
@@ -19,6 +20,7 @@ from histograft.verbs.fuse_parents import (
     open_parents,
     scale_of,
 )
+from histograft.verbs.model_card import CARD
 from histograft.verbs.networks import TUNED_ON, group_key, load_network, write_network_files
 from histograft.verbs.patch_images import images_of, load_patches
 
@@ -165,12 +167,15 @@ def _fuse(
     _write_layers(draft, report, parents, config, reporter)
     seen = parents.seen | (set() if rows is None else _seen(rows))
     _write_tuned_on(draft, seen)
-    trained = {
+    trained: dict[str, Any] = {
         "fused": config.mode,
         "of": parents.names,
         "recalibrated_on": None if patches is None else patches.as_input("patches").name,
     }
     write_network_files(draft, network, trained)
+    draft.write_text(
+        CARD, fused_card(parents, network.spec, config.mode, trained["recalibrated_on"])
+    )
     facts = _facts(network.spec, report, parents) | {
         "recalibrated_on": None if patches is None else patches.facts["dataset"],
         "n_recalibrated": 0 if rows is None else len(rows),
@@ -284,6 +289,7 @@ def _facts(spec: NetworkSpec, report: FuseReport, parents: Parents) -> dict[str,
         "mean": list(spec.mean),
         "std": list(spec.std),
         "tuned_on": " + ".join(dict.fromkeys(sets)),
+        "sets": sets,
         "networks": [
             {
                 "name": name,
@@ -297,6 +303,6 @@ def _facts(spec: NetworkSpec, report: FuseReport, parents: Parents) -> dict[str,
                 parents.names, parents.specs, report.channels_moved, strict=True
             )
         ],
-        "new_output": not parents.same_classes or "part_b.output.weight" in report.dropped,
+        "new_output": not parents.same_head,
         "dropped": report.dropped,
     }

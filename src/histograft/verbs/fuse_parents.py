@@ -47,6 +47,11 @@ class Parents:
         return len({(spec.classes, spec.task) for spec in self.specs}) == 1
 
     @property
+    def same_head(self) -> bool:
+        """Whether the dense layers of all can be fused, up to the classes."""
+        return self.same_classes and len({spec.hidden for spec in self.specs}) == 1
+
+    @property
     def seen(self) -> set[tuple[str, str]]:
         """What any of them was tuned on, see `histograft.verbs.networks.tuned_on`."""
         return set().union(*map(tuned_on, self.artefacts))
@@ -103,7 +108,7 @@ def fused_spec(parents: Parents, *, from_first: bool, reporter: Reporter) -> Net
     -------
     NetworkSpec
         Its µm/px is None where the parents' differ. Its classes are placeholders, with an output
-        layer of new weights, where the parents' differ.
+        layer of new weights, where the parents' classes or dense layers differ.
     """
     first = parents.specs[0]
     changes: dict[str, Any] = {}
@@ -118,8 +123,9 @@ def fused_spec(parents: Parents, *, from_first: bool, reporter: Reporter) -> Net
     if len({spec.patch_px for spec in parents.specs}) > 1:
         sizes = _listed(parents, [spec.patch_px for spec in parents.specs])
         reporter.note(f"patch sizes differ ({sizes} px): {first.patch_px} px is written down")
-    if not parents.same_classes:
-        reporter.note("the networks tell different classes apart: the output layer is new")
+    if not parents.same_head:
+        why = "have other dense layers" if parents.same_classes else "tell different classes apart"
+        reporter.note(f"the networks {why}: the output layer is new")
         changes |= {"classes": NO_CLASSES, "task": "multiclass"}
     if not _alike([spec.mpp for spec in parents.specs]):
         changes["mpp"] = None
