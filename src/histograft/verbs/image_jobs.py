@@ -89,7 +89,7 @@ def _jobs(table: pd.DataFrame, config: Standardize, source: Source, out: Path) -
             path=source.root / row["file"],
             mask_path=None if row["mask"] is None else source.root / row["mask"],
             name=f"{source.name}/{row['file']}",
-            stem=f"{_plain(Path(row['file']).stem)}-{short_hash(row['file'])}",
+            stem=f"{plain_name(Path(row['file']).stem)}-{short_hash(row['file'])}",
             folder=f"images/{folders[row['label']]}",
             out=out,
             native_mpp=row["mpp"],
@@ -118,7 +118,7 @@ def target_mpp(config: Standardize) -> float | None:
 
 def _class_folders(labels: Any) -> dict[str, str]:
     """Folder names for people, kept apart where two labels look alike in plain letters."""
-    plain = {label: _plain(label) for label in labels}
+    plain = {label: plain_name(label) for label in labels}
     counts = Counter(name.lower() for name in plain.values())
     return {
         label: name if counts[name.lower()] == 1 else f"{name}-{short_hash(label)}"
@@ -126,7 +126,7 @@ def _class_folders(labels: Any) -> dict[str, str]:
     }
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Reduce a name to 60 letters and digits that every disk and shell can carry."""
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9._-]+", "_", ascii_name)[:60].strip("._") or "image"

@@ -172,27 +172,32 @@ def cut_image(job: ImageJob) -> ImageOutcome:
     ImageOutcome
         An image that cannot be used becomes a reject with its reason; nothing is substituted.
     """
-    from histograft.imaging.read import decode_image
-
     try:
-        try:
-            data = job.path.read_bytes()
-        except FileNotFoundError as error:
-            raise ImageError(
-                "absent", f"{job.name} does not exist", "correct the table or add the file"
-            ) from error
-        except OSError as error:
-            raise ImageError(
-                "unreadable",
-                f"{job.name} cannot be read ({error.strerror})",
-                "correct the table, or the file's name or rights",
-            ) from error
-        image = decode_image(data, job.name, max_pixels=job.rules.max_image_px)
+        image = read_image(job.path, job.name, job.rules.max_image_px)
         mask = _read_mask(job, image)
         pixels, mask, upsampled = _rescale(image.pixels, mask, job)
     except ImageError as error:
         return ImageOutcome([], [_reject(error.reason, str(error))], {})
     return _cut(pixels, mask, image, job, upsampled=upsampled)
+
+
+def read_image(path: Path, name: str, max_pixels: int) -> DecodedImage:
+    """Read and decode an image, or raise an `ImageError` with the reason in one word."""
+    from histograft.imaging.read import decode_image
+
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ImageError(
+            "absent", f"{name} does not exist", "correct the table or add the file"
+        ) from error
+    except OSError as error:
+        raise ImageError(
+            "unreadable",
+            f"{name} cannot be read ({error.strerror})",
+            "correct the table, or the file's name or rights",
+        ) from error
+    return decode_image(data, name, max_pixels=max_pixels)
 
 
 def _read_mask(job: ImageJob, image: DecodedImage) -> NDArray[Any] | None:
@@ -277,7 +282,7 @@ def _cut(
                 continue
         name = f"{job.folder}/{job.stem}-{x}-{y}.png"
         files[name] = write_bytes(job.out / name, png(patch))
-        row = _row(name, image, x_px=x, y_px=y, reflected=reflected, upsampled=upsampled)
+        row = table_row(name, image, x_px=x, y_px=y, reflected=reflected, upsampled=upsampled)
         row |= labels
         row["perceptual_hash"] = " ".join(f"{int(h):016x}" for h in perceptual_hashes(patch))
         if mask is not None:
@@ -303,7 +308,8 @@ def _labels_of_mask(
     return {"label": "|".join(labels), "shares": shares.tolist()}, None
 
 
-def _row(name: str, image: DecodedImage, **values: Any) -> dict[str, Any]:
+def table_row(name: str, image: DecodedImage, **values: Any) -> dict[str, Any]:
+    """Return what the patches table says of a patch and the image that it is from."""
     tables = image.quantization
     return {
         "file_name": name,
