@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 _VERBS = {
     "standardize": "Standardize",
+    "rescale": "Rescale",
     "train": "Train",
     "fuse": "Fuse",
     "embed": "Embed",

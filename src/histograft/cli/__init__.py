@@ -17,7 +17,7 @@ from histograft.cli.layers import ConfigLayers
 from histograft.cli.signals import Terminated, heard_sigterm
 from histograft.cli.terminal import STDERR, STDOUT, TerminalReporter, print_error, print_table
 from histograft.core.errors import HistograftError
-from histograft.recipes import demo, ftx, transfer_matrix
+from histograft.recipes import demo, ftx, transfer_matrix, weight_distillation
 from histograft.verbs import (
     classify,
     compare,
@@ -29,6 +29,7 @@ from histograft.verbs import (
     matrix,
     pool,
     predict,
+    rescale,
     standardize,
     train,
     transfer,
@@ -84,6 +85,7 @@ def _command(module: ModuleType, cls: type[Any], work: Callable[..., Any]) -> Ca
 
 _COMMANDS: dict[tuple[str, ...], tuple[ModuleType, type[Any], Callable[..., Any]]] = {
     ("standardize",): (standardize, standardize.Standardize, standardize.standardize),
+    ("rescale",): (rescale, rescale.Rescale, rescale.rescale),
     ("train",): (train, train.Train, train.train),
     ("fuse",): (fuse, fuse.Fuse, fuse.fuse),
     ("embed",): (embed, embed.Embed, embed.embed),
@@ -102,6 +104,11 @@ _COMMANDS: dict[tuple[str, ...], tuple[ModuleType, type[Any], Callable[..., Any]
         transfer_matrix,
         transfer_matrix.TransferMatrix,
         transfer_matrix.transfer_matrix,
+    ),
+    ("run", "weight-distillation"): (
+        weight_distillation,
+        weight_distillation.WeightDistillation,
+        weight_distillation.weight_distillation,
     ),
 }
 for _path, (_module, _cls, _work) in _COMMANDS.items():

@@ -1,0 +1,260 @@
+"""Bring whole pieces of tissue to one level of a ladder of scales, from the native image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from histograft.core.artefact import Artefact, Draft, Identity, Input, make_once
+from histograft.core.configuration import Role, fields_with_role, require_at_least
+from histograft.core.errors import InputError
+from histograft.core.executor import map_in_order, open_executor
+from histograft.core.files import written_atomically
+from histograft.core.reporter import SILENT, Reporter
+from histograft.core.units import check_mpp
+from histograft.verbs.annotating import with_groups, with_scale, with_splits
+from histograft.verbs.audit import leakage_report
+from histograft.verbs.patch_images import METADATA
+from histograft.verbs.patch_tables import REJECT_LOG, patch_facts, patch_tables
+from histograft.verbs.patching import ImageOutcome
+from histograft.verbs.piece_jobs import PieceJob, piece_jobs, rescale_piece
+from histograft.verbs.sources import Source, content_hashes, read_source, source_id
+from histograft.verbs.standardize import Standardize
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VERSION = 1
+CHUNK = 64  # pieces per line of the journal that a resumed run reads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescale:
+    """Bring whole pieces of tissue of any size to one level of a ladder of scales.
+
+    Each level is made from the native image by Lanczos, none from another level. Run it once for
+    each level with the same samples and seed: splits and names of pieces are then the same.
+
+    Attributes
+    ----------
+    samples : Path
+        A samples.csv (columns file, label, and if known group, split, mpp), a folder with one, or
+        a folder of class folders. Labels of a set that serves unlabelled may be any text.
+    out : Path
+        Folder of the patches artefact; new, empty, or of the same unfinished run.
+    level : float
+        µm/px of the pieces, or with --scale relative native pixels per pixel.
+    scale : str
+        Whether level is in µm/px ("mpp") or a factor ("relative"), for sets of unknown scale.
+    name : str
+        Name of the data set in tables and figures; the folder's name by default.
+    catalogue : str
+        Catalogue entry of the set, for its µm/px and groups; see `histograft catalogue`.
+    mpp : float
+        µm/px of those images for which the table states none.
+    max_pixels : int
+        Cut larger pieces to their central field before any level is made; counted at
+        --max-pixels-level. The same for all levels of a ladder.
+    max_pixels_level : float
+        Level at which max_pixels counts: that of the teacher; by default level itself.
+    split_column : str
+        Column of the samples table to use as split, if it holds training and test rows.
+    val_fraction : float
+        Share of the groups for validation where splits are drawn.
+    test_fraction : float
+        Share of the groups for testing where splits are drawn.
+    val_of_train : float
+        Share of the training groups that validate where the stated split has no validation rows.
+    max_image_px : int
+        Refuse images with more pixels (decompression bombs).
+    seed : int
+        Seed of the drawn split.
+    workers : int
+        Processes; all cores by default.
+    """
+
+    samples: Annotated[Path, Role.INPUT] = field(kw_only=False)
+    out: Annotated[Path, Role.OUTPUT]
+    level: float
+    scale: Literal["mpp", "relative"] = "mpp"
+    name: str | None = None
+    catalogue: str | None = None
+    mpp: float | None = None
+    max_pixels: int | None = None
+    max_pixels_level: float | None = None
+    split_column: str | None = None
+    val_fraction: float = 0.1
+    test_fraction: float = 0.2
+    val_of_train: float = 0.0
+    max_image_px: int = 500_000_000
+    seed: int = 0
+    workers: Annotated[int | None, Role.EXECUTION] = None
+
+    def __post_init__(self) -> None:
+        if not self.level > 0 or not (self.max_pixels_level or 1) > 0:
+            raise InputError(f"--level is {self.level}", "give levels above 0")
+        if self.max_pixels is not None:
+            require_at_least(self.max_pixels, 1, "max_pixels")
+        if self.mpp is not None:
+            check_mpp(self.mpp, "--mpp")
+        require_at_least(self.max_image_px, 1, "max_image_px")
+        require_at_least(self.seed, 0, "seed")
+        require_at_least(self.workers or 0, 0, "workers")
+        _ = self.splitting  # refuses shares that cannot be
+
+    @property
+    def splitting(self) -> Standardize:
+        """What `standardize` would do about groups, scales and splits of these images."""
+        return Standardize(
+            self.samples,
+            out=self.out,
+            target_mpp="keep",
+            mpp=self.mpp,
+            split_column=self.split_column,
+            val_fraction=self.val_fraction,
+            test_fraction=self.test_fraction,
+            val_of_train=self.val_of_train,
+            seed=self.seed,
+        )
+
+
+PRESETS: dict[str, dict[str, Any]] = {"paper": {}}
+
+
+def rescale(config: Rescale, reporter: Reporter = SILENT) -> Artefact:
+    """Make a patches artefact of whole pieces at one level.
+
+    Parameters
+    ----------
+    config : Rescale
+        What to do.
+    reporter : Reporter
+        Whom to tell.
+
+    Returns
+    -------
+    Artefact
+        Of kind ``patches``; its facts hold ``level``, ``scale``, ``n_cut`` (pieces that were
+        larger than allowed), and mean and std of the training pieces' channels.
+
+    Raises
+    ------
+    InputError
+        The samples cannot be used, or the level is finer than an image.
+    ArtefactError
+        The folder is taken, or cannot be written.
+    """
+    source = read_source(config.samples, name=config.name, catalogue=config.catalogue)
+    hashes = content_hashes(source)
+    table = with_scale(with_groups(source, hashes), config.splitting, source, SILENT)
+    _check_scale(table, config, source)
+    settings = fields_with_role(config, Role.SETTING) | {"name": source.name}
+    settings.pop("seed")
+    raw = Input("samples", "samples", source_id(table, config.split_column), source.name)
+    identity = Identity("patches", "rescale", VERSION, settings, (raw,), config.seed)
+
+    def work(draft: Draft) -> Artefact:
+        images = with_splits(table, config.splitting, source, reporter)
+        images.attrs.update(name=source.name, origin=source.origin, mask_codes={})
+        jobs = piece_jobs(images, config, source, draft.path)
+        outcomes = list(_all(jobs, config, source, draft, reporter))
+        return _finish(draft, images, outcomes, config, reporter)
+
+    return make_once(config.out, identity, work, reporter)
+
+
+def _check_scale(table: pd.DataFrame, config: Rescale, source: Source) -> None:
+    from histograft.imaging.scale_pair import level_factors
+
+    unknown = int(table["mpp"].isna().sum())
+    if config.scale == "mpp" and unknown:
+        raise InputError(
+            f"{source.name}: no µm/px is known for {unknown} of {len(table)} images",
+            "write a column mpp into the samples table, state --mpp, or give factors "
+            "(--scale relative)",
+        )
+    if table["label"].str.contains("|", regex=False).any():
+        raise InputError(f"{source.name} has several labels an image", "give one class for each")
+    for mpp in table["mpp"].dropna().unique() if config.scale == "mpp" else [None]:
+        levels = [config.level, config.max_pixels_level or config.level]
+        level_factors(levels, mpp, kind=config.scale)
+
+
+def _all(
+    jobs: list[PieceJob], config: Rescale, source: Source, draft: Draft, reporter: Reporter
+) -> Iterator[ImageOutcome]:
+    """Rescale every piece, in order; finished chunks of an earlier run are read again."""
+    title = f"{source.name}: pieces at {_level_text(config)}"
+    with reporter.task(title, len(jobs)) as task, open_executor(config.workers) as executor:
+        for start in range(0, len(jobs), CHUNK):
+            chunk, journal = jobs[start : start + CHUNK], draft.work / f"pieces-{start:08d}.json"
+            if journal.is_file():
+                known = json.loads(journal.read_text(encoding="utf-8"))
+                outcomes = [ImageOutcome.from_json(value) for value in known]
+                task.advance(len(outcomes))
+            else:
+                outcomes = []
+                for outcome in map_in_order(executor, rescale_piece, chunk):
+                    outcomes.append(outcome)
+                    task.advance()
+                with written_atomically(journal) as partial:
+                    text = json.dumps([outcome.to_json() for outcome in outcomes])
+                    partial.write_text(text, encoding="utf-8")
+            yield from outcomes
+
+
+def _level_text(config: Rescale) -> str:
+    return f"{config.level:g} µm/px" if config.scale == "mpp" else f"1/{config.level:g}"
+
+
+def _finish(
+    draft: Draft,
+    table: pd.DataFrame,
+    outcomes: list[ImageOutcome],
+    config: Rescale,
+    reporter: Reporter,
+) -> Artefact:
+    name = table.attrs["name"]
+    target = config.level if config.scale == "mpp" else None
+    pieces, rejects = patch_tables(table, outcomes, target)
+    if config.scale == "relative":
+        pieces["mpp"] = pieces["mpp_native"] * config.level
+    if len(rejects):
+        shown = "\n  ".join(rejects["detail"].head(5))
+        raise InputError(
+            f"{len(rejects)} of {len(table)} images cannot be used:\n  {shown}",
+            "mend them or take them out of the table, and run the same command again",
+        )
+    for outcome in outcomes:
+        for file, record in outcome.files.items():
+            draft.record(file, record)
+    with draft.writing(REJECT_LOG) as path:
+        rejects.to_csv(path, index=False)
+    with draft.writing(METADATA) as path:
+        pieces.to_parquet(path, index=False)
+    facts = patch_facts(pieces, rejects, table, leakage_report(pieces, 1))
+    facts |= {"level": config.level, "scale": config.scale}
+    facts["n_cut"] = sum("cut" in outcome.notes for outcome in outcomes)
+    facts["mean"], facts["std"] = _statistics(table, outcomes)
+    if facts["n_cut"]:
+        reporter.warn(
+            f"{name}: {facts['n_cut']} of {len(pieces)} pieces are larger than "
+            f"{config.max_pixels:,} pixels and were cut to their central field"
+        )
+    reporter.note(f"{name}: {len(pieces)} pieces at {_level_text(config)}")
+    return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
+
+
+def _statistics(table: pd.DataFrame, outcomes: list[ImageOutcome]) -> tuple[list[float], ...]:
+    """Mean and standard deviation of the training pieces' channels, 0-1."""
+    from histograft.imaging.channel_sums import ChannelSums
+
+    sums = ChannelSums()
+    for split, outcome in zip(table["split"], outcomes, strict=True):
+        if split == "train":
+            n, first, second = json.loads(next(n for n in outcome.notes if n.startswith("[")))
+            sums += ChannelSums(n, tuple(first), tuple(second))
+    return ([], []) if sums.n == 0 else (list(sums.mean), list(sums.std))
