@@ -7,21 +7,25 @@ has to be compared with.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from histograft.core.errors import InputError
+from histograft.core.executor import open_threads
 from histograft.core.seeds import generator
 from histograft.learning.alignment import align_to, channels_moved
 from histograft.learning.fuse_layers import FROM_FIRST, MODES, Kept, Matrix, Mode, fuse_matrices
 from histograft.learning.fuse_states import State, matched_names
 
 __all__ = ["MODES", "FuseReport", "Mode", "fuse_report", "fuse_state_dicts"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,8 @@ def fuse_state_dicts(states: Sequence[State], mode: Mode, *, seed: int = 0) -> d
     """
     names, _ = _checked(states, mode)
     aligned, _ = _aligned(states, names, mode)
-    return {name: _fused(name, aligned, mode, seed)[0] for name in names}
+    tensors = _each(names, lambda name: _fused(name, aligned, mode, seed)[0])
+    return dict(zip(names, tensors, strict=True))
 
 
 def fuse_report(states: Sequence[State], mode: Mode, *, seed: int = 0) -> FuseReport:
@@ -134,10 +139,10 @@ def fuse_report(states: Sequence[State], mode: Mode, *, seed: int = 0) -> FuseRe
     """
     names, dropped = _checked(states, mode)
     aligned, moved = _aligned(states, names, mode)
-    done = {name: _fused_with_rows(name, aligned, mode, seed) for name in names}
+    done = _each(names, lambda name: _fused_with_rows(name, aligned, mode, seed))
     return FuseReport(
-        state={name: tensor for name, (tensor, _) in done.items()},
-        layers=[row for _, rows in done.values() for row in rows],
+        state={name: tensor for name, (tensor, _) in zip(names, done, strict=True)},
+        layers=[row for _, rows in done for row in rows],
         dropped=dropped,
         channels_moved=moved,
     )
@@ -156,9 +161,15 @@ def _aligned(
     kept: list[State] = [{name: state[name].detach().cpu() for name in names} for state in states]
     if mode != "aligned-average":
         return kept, [0.0] * len(kept)
-    done = [align_to(kept[0], other) for other in kept[1:]]
+    done = _each(kept[1:], lambda other: align_to(kept[0], other))
     moved = [0.0, *(channels_moved(permutations) for _, permutations in done)]
     return [kept[0], *(state for state, _ in done)], moved
+
+
+def _each(items: Sequence[Item], work: Callable[[Item], Result]) -> list[Result]:
+    """Do the work for each item, two side by side, each with one thread of BLAS."""
+    with open_threads(2) as pool:
+        return list(pool.map(work, items))
 
 
 def _fused(
