@@ -8,6 +8,7 @@ import pytest
 import small_slides
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from histograft.core.artefact import open_artefact
@@ -29,12 +30,12 @@ def made(tmp_path_factory, tools):
     for seed in (0, 1):
         tools.ok(
             "train", "--patches", folder / "patches", "--out", folder / f"net{seed}", "--init",
-            "random", "--arch", "resnet10t", "--hidden", 8, 6, "--tune", "head", "--epochs-head",
-            1, "--seed", seed, "--device", "cpu",
+            "random", "--arch", "resnet10t", "--hidden", 16, 12, "--tune", "head", "--epochs-head",
+            20, "--lr-head", 0.002, "--seed", seed, "--device", "cpu",
         )  # fmt: skip
     rows = []
     for name in ("a", "002"):
-        pixels = small_slides.tissue(COLUMNS * SIDE0, ROWS * SIDE0, seed=len(name))
+        pixels = mosaic(folder / "set", len(name))
         small_slides.write_slide(folder / f"{name}.tif", pixels, 0.5)
         rows.append({"slide_id": name, "file": f"{name}.tif", "patient_id": f"p{name}"})
     glass = np.full((800, 800, 3), 245, np.uint8)
@@ -50,6 +51,15 @@ def made(tmp_path_factory, tools):
         "classify", folder / "embedded", "--network", folder / "net0", "--out", folder / "tissue"
     )
     return folder
+
+
+def mosaic(folder, seed):
+    """Images of the tuned set, one a tile, each of their pixels as 2 x 2."""
+    files = sorted(folder.rglob("*.png"))
+    picks = np.random.default_rng(seed).integers(0, len(files), (ROWS, COLUMNS))
+    images = [np.asarray(Image.open(file).convert("RGB"))[:TILE, :TILE] for file in files]
+    rows = [np.hstack([images[i] for i in row]) for row in picks]
+    return np.vstack(rows).repeat(2, axis=0).repeat(2, axis=1)
 
 
 def by_torch(network, tiles):
@@ -87,6 +97,11 @@ def test_classes_are_those_of_the_network_on_pixels(made, tools, tmp_path, model
         assert set(table["side0"]) == {SIDE0}
     chosen = open_artefact(out).facts["model"]
     assert chosen == (model or "net0-dense")
+
+
+def test_tiles_of_other_tissue_get_other_classes(made):
+    shares = pd.read_csv(made / "tissue/class_shares.csv")
+    assert (shares.groupby("class")["n_tiles"].sum() > 0).sum() > 1
 
 
 def test_shares_are_counts_over_tiles(made):
