@@ -47,7 +47,9 @@ TRAINING = "Loss and accuracy over the epochs of training."
 
 CLASS_TEXT = (
     "Recall is the share of a class that is recognized. It is what Li 2022 calls the accuracy of a "
-    "tissue type. These intervals are not adjusted for the number of classes, and no test is made."
+    "tissue type. These intervals are not adjusted for the number of classes, and no test is made. "
+    "An interval without width (all patches right, or none) only says that there was no error to "
+    "resample: it is too short."
 )
 PATCH_TEXT = "Patches as the networks see them, after standardizing, chosen at random."
 FEATURE_TEXT = (
