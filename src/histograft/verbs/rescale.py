@@ -78,7 +78,7 @@ class Rescale:
 
     samples: Annotated[Path, Role.INPUT] = field(kw_only=False)
     out: Annotated[Path, Role.OUTPUT]
-    level: float
+    level: float = 1.0
     scale: Literal["mpp", "relative"] = "mpp"
     name: str | None = None
     catalogue: str | None = None
