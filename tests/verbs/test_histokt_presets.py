@@ -1,6 +1,11 @@
 """Every value of HistoKT's training and tuning (Zhang et al. 2022, its code and its logs)."""
 
+import json
+
+import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from histograft.core.configuration import from_mapping, preset_values
 from histograft.core.errors import InputError
@@ -73,3 +78,53 @@ def test_house_defaults_leave_validation_and_statistics_alone():
 def test_rmsgd_is_refused_where_something_else_sets_rates(change):
     with pytest.raises(InputError, match="rmsgd"):
         made("stage1", **change)
+
+
+def test_two_stages_and_several_labels_through_the_command_line(tmp_path, tools):
+    """Stage 1 on one set; deep and fine tuning on a set whose patches show several tissues."""
+    tools.write_set(tmp_path / "source")
+    rows = []
+    for number in range(18):
+        label = ("gland", "fat", "gland|fat")[number % 3]
+        tools.save(tmp_path / "target" / f"{number}.png", tools.texture(number))
+        rows.append({"file": f"{number}.png", "label": label, "group": f"p{number}", "mpp": 1})
+    rows[0]["label"] = "gland|muscle"
+    rows[0]["split"] = "val"  # so that no training patch shows muscle
+    for number, row in enumerate(rows[1:]):
+        row["split"] = ("train", "train", "val", "test")[number % 4]
+    tools.write_table(tmp_path / "target" / "samples.csv", rows)
+    for name in ("source", "target"):
+        tools.ok(
+            "standardize", "--samples", tmp_path / name, "--out", tmp_path / f"{name}-patches",
+            "--target-mpp", 1, "--patch-px", 32, "--workers", 1,
+        )  # fmt: skip
+    short = ("--epochs-all", 2, "--epochs-head", 2, "--device", "cpu")
+    first = tmp_path / "first"
+    tools.ok(
+        "train", "--preset", "histokt-stage1", "--patches", tmp_path / "source-patches",
+        "--out", first, "--arch", "resnet10t", *short,
+    )  # fmt: skip
+    assert spec_of(first)["hidden"] == []
+    assert pd.read_csv(first / "history.csv")["lr"].iloc[0] == pytest.approx(0.03)
+    tune = (
+        "train", "--preset", "histokt-tune", "--patches", tmp_path / "target-patches",
+        "--init", first, *short,
+    )  # fmt: skip
+    deep = tools.ok(*tune, "--out", tmp_path / "deep")
+    assert "no training patch shows muscle" in deep.err
+    tools.ok(*tune, "--out", tmp_path / "fine", "--tune", "head")
+    before, fine = (load_file(f / "network.safetensors") for f in (first, tmp_path / "fine"))
+    for name, tensor in before.items():
+        if not name.startswith("part_b."):
+            moved = "running" in name or name.endswith("tracked")
+            assert torch.equal(tensor, fine[name]) != moved, name
+    for folder in (tmp_path / "deep", tmp_path / "fine"):
+        spec = spec_of(folder)
+        assert (spec["mean"], spec["std"]) == (spec_of(first)["mean"], spec_of(first)["std"])
+        assert spec["task"] == "multilabel"
+        table = pd.read_csv(folder / "classes.csv").set_index("class")
+        assert table.loc["muscle", "n_train"] == 0
+
+
+def spec_of(folder):
+    return json.loads((folder / "network.json").read_text())["network"]
