@@ -104,7 +104,7 @@ def test_cells_are_converted_without_loss():
 
 
 def test_a_key_that_occurs_twice_is_shown():
-    with pytest.raises(InputError, match=r"2 rows.*'name': 'a'"):
+    with pytest.raises(InputError, match=r"2 rows.*first name 'a'"):
         SPEC.check(frame(name=["a", "a"]), "t.csv")
 
 

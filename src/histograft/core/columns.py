@@ -107,7 +107,8 @@ class TableSpec:
             return
         twice = table.duplicated(list(self.key), keep=False)
         if twice.any():
-            example = table.loc[twice, list(self.key)].iloc[0].to_dict()
+            first = table.loc[twice, list(self.key)].iloc[0]
+            example = ", ".join(f"{name} {first[name]!r}" for name in self.key)
             raise InputError(
                 f"{where}: {int(twice.sum())} rows of the {self.name} table share a key, "
                 f"first {example}",

@@ -240,7 +240,7 @@ def decide_scale(
     if stated is not None:
         if not _possible(stated):
             raise InputError(
-                f"{name}: {stated!r} µm/px in the column mpp cannot be the scale of a slide",
+                f"{name}: {stated:g} µm/px in the column mpp cannot be the scale of a slide",
                 f"state a value between {SMALLEST_MPP:g} and {LARGEST_SLIDE_MPP:g} "
                 "(a 20x scan is about 0.5, a 40x scan about 0.25)",
             )

@@ -191,7 +191,8 @@ def _way_round(
     raise InputError(
         f"{name}: it cannot be told whether rows are genes or samples "
         f"(rows: {', '.join(in_rows[:3])} …; columns: {', '.join(in_columns[:3])} …)",
-        "state the orientation: genes-in-rows or samples-in-rows",
+        "name samples as patients are named elsewhere (or in Python state the orientation: "
+        "genes-in-rows or samples-in-rows)",
     )
 
 

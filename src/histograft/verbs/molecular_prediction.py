@@ -8,7 +8,7 @@ from histograft.core.artefact import Artefact, Draft
 from histograft.core.configuration import Role, fields_with_role
 from histograft.core.errors import InputError
 from histograft.core.executor import open_threads
-from histograft.core.reporter import Reporter
+from histograft.core.reporter import Reporter, counted
 from histograft.verbs.expression_prediction import predict_expression
 from histograft.verbs.molecular_targets import MolecularTables, read_targets
 from histograft.verbs.molecular_work import MolecularWork
@@ -142,7 +142,8 @@ def _stacked(features: PatientFeatures, others: PatientFeatures) -> dict[str, pd
 def _tell_drops(drops: pd.DataFrame, reporter: Reporter) -> None:
     """Count by reason what is not used; the whole table is written beside the predictions."""
     for what, n in _counted(drops).items():
-        reporter.note(f"left out: {n:,} {what}")
+        kind, _, why = what.partition(" ")
+        reporter.note(f"left out: {counted(n, kind)} {why}")
 
 
 def _counted(drops: pd.DataFrame) -> dict[str, int]:

@@ -206,7 +206,7 @@ def _usable_slides(
         reporter.note(note)
     drops = join_drops([own.table(), cohort.drops])
     for (kind, reason), rows in drops.groupby(["kind", "reason"], sort=False):
-        reporter.note(f"left out: {int(rows['count'].sum())} {kind} ({reason})")
+        reporter.note(f"left out: {counted(int(rows['count'].sum()), str(kind))} ({reason})")
     return cohort.slides.merge(index[["slide_id", "n_tiles"]], on="slide_id"), drops
 
 

@@ -196,8 +196,10 @@ def _tell(outcomes: list[Outcome], reporter: Reporter) -> None:
             f"{o.facts['mpp']:.4g}" if o.facts else "",
             f"{o.facts['tissue_mm2']:.1f}" if o.facts else "",
             f"{o.facts['n_tiles']:,}" if o.facts else "",
-            o.reason,
         ]
         for o in outcomes
     ]
-    reporter.table("slides", ["slide", "status", "µm/px", "tissue mm²", "tiles", "remark"], rows)
+    reporter.table("slides", ["slide", "status", "µm/px", "tissue mm²", "tiles"], rows)
+    for outcome in outcomes:  # a reason is too long for a column of a terminal
+        if outcome.reason:
+            reporter.note(f"{outcome.slide_id}: {outcome.reason}")
