@@ -42,6 +42,8 @@ def made(tmp_path_factory, tools):
     write_network(folder / "wide", 6, kwargs={"channels": [64, 24, 16, 16]})
     write_network(folder / "other", 7, architecture="resnet14t")
     write_network(folder / "dense", 8, hidden=(9,))
+    write_network(folder / "flat", 9, hidden=())
+    write_network(folder / "flatter", 10, hidden=(), classes=("c", "d", "e"))
     source = tools.write_set(folder / "set", groups=8, mpp=0.5)
     tools.ok(
         "standardize", "--samples", source, "--out", folder / "patches", "--target-mpp", 0.5,
@@ -206,6 +208,16 @@ def test_dense_layers_that_differ_are_new(made, tmp_path, tools):
     assert json.loads((out / "network.json").read_text())["network"]["classes"][0] == "untrained-1"
     assert sorted(facts(out)["dropped"]) == sorted(n for n in weights(out) if "part_b" in n)
     assert "never trained" in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize("mode", ["paper", "aligned-average"])
+def test_networks_without_dense_layers_are_fused(made, tmp_path, tools, mode):
+    out = tmp_path / "out"
+    tools.ok("fuse", made / "flat", made / "flatter", "--mode", mode, "--out", out)
+    spec = json.loads((out / "network.json").read_text())["network"]
+    assert (spec["hidden"], spec["classes"]) == ([], ["untrained-1", "untrained-2"])
+    assert weights(out)["part_b.output.weight"].shape == (2, 16)
+    assert not {name for name in pd.read_csv(out / "layers.csv")["layer"] if "part_b" in name}
 
 
 def test_the_modes_are_those_of_the_kernel():
