@@ -34,7 +34,8 @@ def find_configurations():
         for found in pkgutil.iter_modules(package.__path__):
             module = importlib.import_module(f"{package.__name__}.{found.name}")
             if hasattr(module, "PRESETS"):
-                yield getattr(module, found.name.capitalize()), module.PRESETS
+                name = "".join(word.capitalize() for word in found.name.split("_"))
+                yield getattr(module, name), module.PRESETS
 
 
 CONFIGURATIONS = list(find_configurations())
@@ -47,11 +48,18 @@ SPECIAL = {
     "pairs": st.lists(st.just("a:b"), max_size=2).map(tuple),
     "labels": st.lists(st.just("a=b"), max_size=2).map(tuple),
     "points": st.just(("gap",)),
+    "sets": st.just((Path("lung"), Path("colon"))),
+    "learning_rates": st.just((1e-3, 1e-4)),
     "per_class": st.just(("train=10", "val=2")),
     "mask_classes": st.just(("1=tumor", "18=blood vessel")),
 }
 # One of several ways to say where features come from is needed.
-NEEDED = {"Embed": {"patches": Path("patches"), "network": Path("network")}}
+NEEDED = {
+    "Embed": {"patches": Path("patches"), "network": Path("network")},
+    "TransferMatrix": {"sets": (Path("lung"), Path("colon"))},
+    "Transfer": {"init": "random"},
+    "WeightDistillation": {"sources": (Path("lung"), Path("colon"))},
+}
 
 
 def values_of(hint: Any) -> st.SearchStrategy[Any]:
@@ -174,7 +182,9 @@ def test_the_command_line_shows_each_field_with_its_line(cls):
     from histograft.cli import app
 
     text = io.StringIO()
-    command = ["run", "ftx"] if cls.__name__ == "Ftx" else [cls.__name__.lower()]
+    name = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+    recipe = cls.__module__.startswith("histograft.recipes") and name != "demo"
+    command = ["run", name] if recipe else [name]
     app.help_print(command, console=Console(file=text, width=4000))
     shown = text.getvalue()
     for name, line in documented(cls).items():

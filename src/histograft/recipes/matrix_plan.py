@@ -19,6 +19,7 @@ from histograft.verbs.transfer import Transfer
 
 if TYPE_CHECKING:
     from histograft.recipes.transfer_matrix import TransferMatrix
+    from histograft.recipes.weight_distillation import WeightDistillation
 
 
 @dataclass(frozen=True)
@@ -43,33 +44,46 @@ def plan_matrix(config: TransferMatrix) -> Plan:
     Trial t of a transfer tunes the source of trial t, so that the spread over trials has the
     chance of both trainings in it, and no source is chosen by a result.
     """
-    names = names_of_sets(list(config.sets))
-    known = list(names.values())
+    known = list(names_of_sets(list(config.sets)).values())
     sources = _chosen(config.sources, known, "--sources")
     targets = _chosen(config.targets, known, "--targets")
     used = [name for name in known if name in (*sources, *targets)]
+    patches, data = planned_patches(config, used)
+    cells = [
+        Job("transfer", cell, cell_label(cell))
+        for target in targets
+        for trial in range(config.trials)
+        for cell in _cells(config, patches[target], target, sources, trial)
+    ]
+    return Plan(patches, (tuple(data), tuple(network_jobs(config, patches, used)), tuple(cells)))
+
+
+def planned_patches(
+    config: TransferMatrix | WeightDistillation, used: list[str] | None = None
+) -> tuple[dict[str, Path], list[Job]]:
+    """Give the folder of each set's patches, and the jobs that make those that are not there."""
     patches, data = {}, []
-    for path, name in names.items():
-        if name not in used:
+    for path, name in names_of_sets(list(config.sets)).items():
+        if used is not None and name not in used:
             continue
         if is_artefact(path):
             patches[name] = path
             continue
         patches[name] = config.out / "patches" / name
         data.append(Job("standardize", _standardize(config, path, name)))
-    networks = [
+    return patches, data
+
+
+def network_jobs(
+    config: TransferMatrix | WeightDistillation, patches: dict[str, Path], used: list[str]
+) -> list[Job]:
+    """Give the training of a network on each set alone, for each start and trial."""
+    return [
         Job("train", _train(config, patches[name], name, start, trial), f"{name}, {start} start")
         for name in used
         for start in config.init
         for trial in range(config.trials)
     ]
-    cells = [
-        Job("transfer", cell, _label(cell))
-        for target in targets
-        for trial in range(config.trials)
-        for cell in _cells(config, patches[target], target, sources, trial)
-    ]
-    return Plan(patches, (tuple(data), tuple(networks), tuple(cells)))
 
 
 def _chosen(wanted: tuple[str, ...], known: list[str], option: str) -> list[str]:
@@ -82,7 +96,7 @@ def _chosen(wanted: tuple[str, ...], known: list[str], option: str) -> list[str]
     return list(wanted) or known
 
 
-def _standardize(config: TransferMatrix, path: Path, name: str) -> Standardize:
+def _standardize(config: TransferMatrix | WeightDistillation, path: Path, name: str) -> Standardize:
     return Standardize(
         samples=path,
         out=config.out / "patches" / name,
@@ -103,12 +117,16 @@ def _standardize(config: TransferMatrix, path: Path, name: str) -> Standardize:
     )
 
 
-def network_folder(config: TransferMatrix, name: str, start: str, trial: int) -> Path:
+def network_folder(
+    config: TransferMatrix | WeightDistillation, name: str, start: str, trial: int
+) -> Path:
     """Folder of the network that was trained on one set alone."""
     return config.out / "networks" / f"{name}-{start}-{trial}"
 
 
-def _train(config: TransferMatrix, patches: Path, name: str, start: str, trial: int) -> Train:
+def _train(
+    config: TransferMatrix | WeightDistillation, patches: Path, name: str, start: str, trial: int
+) -> Train:
     return Train(
         patches=patches,
         out=network_folder(config, name, start, trial),
@@ -147,7 +165,7 @@ def _cells(
             out=config.out / "cells" / target / f"{folder}-{trial}",
             init=str(init),
             trial=trial,
-            **_tuning(config) | fields,
+            **tuning_options(config) | fields,
         )
 
     for start in config.init:
@@ -177,7 +195,7 @@ def _cells(
             yield cell(first, f"{start}-scratch-deep", **scratch | {"epochs": both})
 
 
-def _tuning(config: TransferMatrix) -> dict[str, Any]:
+def tuning_options(config: TransferMatrix | WeightDistillation) -> dict[str, Any]:
     """Options that every transfer shares: no cell has a larger budget than another."""
     names = (
         "learning_rates", "epochs", "batch_size", "optimizer", "schedule", "weight_decay",
@@ -187,6 +205,7 @@ def _tuning(config: TransferMatrix) -> dict[str, Any]:
     return {name: getattr(config, name) for name in names}
 
 
-def _label(cell: Transfer) -> str:
+def cell_label(cell: Transfer) -> str:
+    """Say what a cell is, for progress."""
     way = cell.control or (f"from {cell.source}" if cell.tune != "none" else "alone")
     return f"{Path(cell.patches).name}: {way}, {cell.start}, {cell.tune}, trial {cell.trial}"

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
     from histograft.stats.crossed import TrialMetric
 
-# What the gain of a cell is measured against: the same training without another data set.
+# What the gain of a cell is measured against: the same training without another data set; of a
+# fused network, the best of those that it was fused of.
 HEADLINE = {"random": "self", "imagenet": "direct"}
+BEST_SINGLE = "best-single"
 CONTROLS = {
+    BEST_SINGLE: "tuned from that network of the fused ones which did best on validation rows",
+    "first-only": "tuned from the first of the fused networks, passed through the same steps",
+    "random-subspace": "the first of the networks, projected on random directions",
     "self": "trained on the target before, then tuned on it in the same way",
     "direct": "tuned on the target directly, without another data set",
     "scratch": "trained on the target alone for as many epochs as both steps together",
@@ -71,6 +76,25 @@ class Cell:
     trials: list[Artefact]
     rate: str = ""
     metrics: dict[str, TrialMetric] = field(default_factory=dict)
+
+    @property
+    def fused(self) -> dict[str, Any] | None:
+        """Mode and data sets of a network that was fused, None for any other."""
+        found: dict[str, Any] | None = self.trials[0].facts["transfer"].get("fused")
+        return found
+
+    @property
+    def headline(self) -> str:
+        """The control that its gain is measured against."""
+        return BEST_SINGLE if self.fused else HEADLINE.get(self.key.start, "self")
+
+    @property
+    def val_metric(self) -> float:
+        """Mean over trials of the result on validation rows at the chosen rate; -1 for none."""
+        rates = [r for t in self.trials for r in t.facts["transfer"]["rates"]]
+        found = [r["val_metric"] for r in rates if r["name"] == self.rate]
+        known = [value for value in found if value is not None]
+        return sum(known) / len(known) if known else -1.0
 
     @property
     def is_transfer(self) -> bool:
@@ -173,12 +197,9 @@ def comparison_rows(cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
     """Give a row for each transfer and each control of its target, start and tuning."""
     from histograft.stats.crossed import crossed_difference
 
-    controls = {(c.key.target, c.key.start, c.key.tune, c.key.control): c for c in cells}
     for cell in cells:
-        if not cell.is_transfer:
-            continue
-        for control in CONTROLS:
-            other = _control(cell, control, controls)
+        for control in CONTROLS if cell.is_transfer else ():
+            other = find_control(cell, control, cells)
             if other is None or not other.metrics:
                 continue
             for metric, values in cell.metrics.items():
@@ -190,7 +211,7 @@ def comparison_rows(cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
                     "difference_low": found.low,
                     "difference_high": found.high,
                     "p_value": found.p_value,
-                    "headline": control == HEADLINE.get(cell.key.start),
+                    "headline": control == cell.headline,
                 }
 
 
@@ -221,14 +242,37 @@ def _base(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _control(cell: Cell, control: str, known: dict[tuple[str, str, str, str], Cell]) -> Cell | None:
-    """Find a control: scratch has all layers to learn whatever the cell tunes."""
+def find_control(cell: Cell, control: str, cells: Sequence[Cell]) -> Cell | None:
+    """Find the control of a cell: same target, same start, same tuning.
+
+    Scratch has all layers to learn, whatever the cell tunes. What is fused has controls of its
+    own, and is compared with ImageNet weights wherever it started.
+    """
     key = cell.key
-    for tune in (key.tune, "deep") if control == "scratch" else (key.tune,):
-        found = known.get((key.target, key.start, tune, control))
-        if found is not None:
-            return found
+    if control == BEST_SINGLE:
+        of = (cell.fused or {}).get("of", [])
+        single = [
+            c for c in _alike(cells, key) if c.is_transfer and not c.fused and c.key.source in of
+        ]
+        return max(single, key=lambda c: c.val_metric, default=None)
+    starts = ("imagenet",) if control == "direct" and cell.fused else (key.start,)
+    tunes = (key.tune, "deep") if control == "scratch" else (key.tune,)
+    for other in cells:
+        theirs = other.key
+        if (
+            theirs.control == control
+            and theirs.target == key.target
+            and theirs.start in starts
+            and theirs.tune in tunes
+            and (other.fused or {}).get("of") in (None, (cell.fused or {}).get("of"))
+        ):
+            return other
     return None
+
+
+def _alike(cells: Sequence[Cell], key: CellKey) -> list[Cell]:
+    wanted = (key.target, key.start, key.tune, "")
+    return [c for c in cells if (c.key.target, c.key.start, c.key.tune, c.key.control) == wanted]
 
 
 def _trial(artefact: Artefact) -> int:

@@ -124,6 +124,7 @@ def transfer_facts(
             "tune": config.tune,
             "control": config.control,
             "trial": config.trial,
+            "fused": fused_of(start.artefact),
             "architecture": start.architecture,
             "epochs": config.epochs,
             "splits": {str(k): int(n) for k, n in table["split"].value_counts().items()},
@@ -139,3 +140,10 @@ def transfer_facts(
             ],
         },
     }
+
+
+def fused_of(artefact: Artefact | None) -> dict[str, Any] | None:
+    """Say by which mode, and of which data sets, a network was fused; None for any other."""
+    if artefact is None or artefact.manifest["verb"] != "fuse":
+        return None
+    return {"mode": artefact.manifest["config"]["mode"], "of": artefact.facts["sets"]}
