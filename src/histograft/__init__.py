@@ -20,6 +20,7 @@ _VERBS = {
     "rescale": "Rescale",
     "train": "Train",
     "fuse": "Fuse",
+    "distill": "Distill",
     "embed": "Embed",
     "pool": "Pool",
     "classify": "Classify",

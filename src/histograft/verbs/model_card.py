@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 CARD = "README.md"
 TAGS = ("histology", "pathology", "feature-extraction", "transfer-learning", "histograft")
 # Keyword arguments of Part A that timm itself does not take.
-OURS = {"tf_same", "bn_eps"}
+OURS = {"tf_same", "bn_eps", "norm_groups"}
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _OPTIONS = {
     "task": "task of its classes", "tune": "layers tuned", "hidden": "dense layers",

@@ -1,0 +1,182 @@
+"""Pieces of patches artefacts: at one scale, at two that fit, and beside unlabelled ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from histograft.core.artefact import Artefact
+from histograft.core.errors import InputError
+from histograft.verbs.patch_images import load_patches
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+_SAME = ["patch_id", "split", "source_sha256"]
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The patches artefacts of a distillation.
+
+    Attributes
+    ----------
+    coarse : Artefact
+        Labelled pieces at the scale of the network that learns.
+    fine : Artefact or None
+        The same at the teacher's scale.
+    unlabelled, unlabelled_fine : Artefact or None
+        More pieces at both scales.
+    """
+
+    coarse: Artefact
+    fine: Artefact | None = None
+    unlabelled: Artefact | None = None
+    unlabelled_fine: Artefact | None = None
+
+    def by_role(self) -> Iterator[tuple[str, Artefact | None]]:
+        """Yield what each was used for, and the artefact."""
+        yield "patches", self.coarse
+        yield "fine", self.fine
+        yield "unlabelled", self.unlabelled
+        yield "unlabelled_fine", self.unlabelled_fine
+
+
+class Pieces:
+    """Pieces of some rows of a table, with sizes that are read without decoding.
+
+    Parameters
+    ----------
+    artefact : Artefact
+        Of kind ``patches``.
+    rows : pandas.DataFrame
+        Rows of its table.
+    """
+
+    def __init__(self, artefact: Artefact, rows: pd.DataFrame) -> None:
+        from histograft.verbs.patch_images import images_of
+
+        self._images = images_of(artefact, rows)
+        self._paths = [artefact.path / name for name in rows["file_name"]]
+        self._shapes: dict[int, tuple[int, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def shape(self, index: int) -> tuple[int, int]:
+        """Return (height, width) of a piece."""
+        if index not in self._shapes:
+            self._shapes[index] = _png_shape(self._paths[index])
+        return self._shapes[index]
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """Return a piece, uint8 (H, W, 3)."""
+        return self._images.image(index)
+
+
+class Joined:
+    """Pieces of one source, then those of another."""
+
+    def __init__(self, first: Pieces, second: Pieces) -> None:
+        self._first, self._second = first, second
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._second)
+
+    def _at(self, index: int) -> tuple[Pieces, int]:
+        n = len(self._first)
+        return (self._first, index) if index < n else (self._second, index - n)
+
+    def shape(self, index: int) -> tuple[int, int]:
+        """Return (height, width) of a piece."""
+        source, at = self._at(index)
+        return source.shape(at)
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """Return a piece, uint8 (H, W, 3)."""
+        source, at = self._at(index)
+        return source.image(at)
+
+
+def _png_shape(path: Path) -> tuple[int, int]:
+    """Read height and width from the first 24 bytes: signature, then the chunk IHDR."""
+    with path.open("rb") as file:
+        head = file.read(24)
+    if len(head) < 24 or head[12:16] != b"IHDR":
+        raise InputError(f"{path} is no PNG file", "make the patches artefact again")
+    return int.from_bytes(head[20:24], "big"), int.from_bytes(head[16:20], "big")
+
+
+def check_pairs(sets: Sets) -> None:
+    """Refuse artefacts that are not the same pieces at two scales.
+
+    Raises
+    ------
+    InputError
+        They were made of other samples, splits or levels, or the wrong one is finer.
+    """
+    for coarse, fine in ((sets.coarse, sets.fine), (sets.unlabelled, sets.unlabelled_fine)):
+        if coarse is None or fine is None:
+            continue
+        ratio = _ratio(coarse, fine)
+        tables = load_patches(coarse), load_patches(fine)
+        if not tables[0][_SAME].equals(tables[1][_SAME]):
+            raise InputError(
+                f"{coarse.path} and {fine.path} do not hold the same pieces in the same splits",
+                "make both by `histograft rescale` from the same samples, with the same options "
+                "but --level",
+            )
+        _check_sizes(coarse, fine, tables, ratio)
+
+
+def _check_sizes(
+    coarse: Artefact, fine: Artefact, tables: tuple[pd.DataFrame, pd.DataFrame], ratio: float
+) -> None:
+    from histograft.imaging.scale_pair import check_pair
+
+    pieces = Pieces(coarse, tables[0]), Pieces(fine, tables[1])
+    for i, name in enumerate(tables[0]["patch_id"]):
+        check_pair(pieces[1].shape(i), pieces[0].shape(i), ratio, str(name))
+
+
+def _ratio(coarse: Artefact, fine: Artefact) -> float:
+    facts = coarse.facts, fine.facts
+    if any("level" not in f for f in facts) or facts[0]["scale"] != facts[1]["scale"]:
+        raise InputError(
+            f"{coarse.path} and {fine.path} are not levels of one ladder",
+            "make both by `histograft rescale`, with the same --scale",
+        )
+    ratio = float(facts[0]["level"]) / float(facts[1]["level"])
+    if ratio < 1:
+        raise InputError(
+            f"{fine.path} is coarser than {coarse.path}", "give the teacher the finer scale"
+        )
+    return ratio
+
+
+def check_unlabelled(sets: Sets) -> None:
+    """Refuse unlabelled pieces that are, or whose patients are, among those to be tested.
+
+    Raises
+    ------
+    InputError
+        With what both hold.
+    """
+    if sets.unlabelled is None:
+        return
+    known, more = load_patches(sets.coarse), load_patches(sets.unlabelled)
+    held_out = known[known["split"] == "test"]
+    images = set(held_out["source_sha256"]) & set(more["source_sha256"])
+    named = [rows[rows["group_source"] != "image"] for rows in (held_out, more)]
+    groups = set(named[0]["group"]) & set(named[1]["group"])
+    if images or groups:
+        raise InputError(
+            f"{sets.unlabelled.path} holds {len(images)} image(s) and {len(groups)} group(s) of "
+            f"the test pieces of {sets.coarse.path}"
+            + (f" (such as {min(groups)})" if groups else ""),
+            "take them out of the unlabelled set; groups of both sets must have names of their own",
+        )

@@ -1,0 +1,178 @@
+"""All phases of resolution distillation on small pieces of many sizes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from histograft.core.artefact import open_artefact
+from histograft.core.errors import InputError
+from histograft.learning.batches import normalize
+from histograft.verbs.distill import PRESETS, Distill, distill
+from histograft.verbs.networks import group_key, load_network, tuned_on
+from histograft.verbs.patch_images import images_of, load_patches
+from histograft.verbs.rescale import Rescale, rescale
+
+SMALL = {"epochs": 2, "batch_size": 8, "norm_groups": 8, "device": "cpu", "augment": "none"}
+SIDES = [(64, 80), (80, 64), (64, 64), (72, 75)]
+
+
+def write_set(folder, n, *, first=0, splits=("train", "train", "val", "test")):
+    """Red and blue pieces of patients with two pieces each."""
+    folder.mkdir()
+    rng = np.random.default_rng(first)
+    rows = []
+    for i in range(first, first + n):
+        label = "ab"[(i // 2) % 2]
+        color = np.array([200, 60, 60] if label == "a" else [60, 60, 200])
+        pixels = np.clip(color + rng.normal(0, 40, (*SIDES[i % 4], 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+        rows.append((f"{i}.png", label, f"p{i // 2}", splits[(i // 4) % len(splits)]))
+    pd.DataFrame(rows, columns=["file", "label", "group", "split"]).to_csv(
+        folder / "samples.csv", index=False
+    )
+
+
+def levels(folder, *factors):
+    made = []
+    for factor in factors:
+        out = folder.parent / f"{folder.name}-{factor}"
+        config = Rescale(folder, out=out, level=factor, scale="relative", workers=1)
+        made.append(rescale(config).path)
+    return made
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Two levels of labelled and of unlabelled pieces, and a teacher."""
+    folder = tmp_path_factory.mktemp("world")
+    write_set(folder / "labelled", 32)
+    write_set(folder / "more", 8, first=100, splits=("train",))
+    fine, coarse = levels(folder / "labelled", 1, 2)
+    more_fine, more = levels(folder / "more", 1, 2)
+    teacher = distill(Distill(fine, out=folder / "teacher", **(SMALL | {"epochs": 8, "lr": 0.01})))
+    return {
+        "folder": folder,
+        "fine": fine,
+        "coarse": coarse,
+        "more": {"unlabelled": more, "unlabelled_fine": more_fine},
+        "teacher": teacher.path,
+        "pair": {"teacher": teacher.path, "fine": fine},
+    }
+
+
+def run(world, name, patches=None, **options):
+    config = Distill(patches or world["coarse"], out=world["folder"] / name, **(SMALL | options))
+    return distill(config)
+
+
+def test_a_teacher_learns_and_its_scores_are_what_its_weights_say(world):
+    made = open_artefact(world["teacher"], "network")
+    scores = pd.read_parquet(made.file("scores.parquet"))
+    table = load_patches(open_artefact(world["fine"]))
+    assert set(scores["split"]) == {"val", "test"}
+    assert len(scores) == (table["split"] != "train").sum()
+    assert (scores["predicted"] == scores["truth"]).mean() == 1.0  # red and blue
+    network = load_network(made)
+    assert network.spec.mean == tuple(open_artefact(world["fine"]).facts["mean"])
+    rows = table[table["patch_id"] == scores["patch_id"][0]]
+    image = torch.tensor(images_of(open_artefact(world["fine"]), rows).image(0))[None]
+    with torch.inference_mode():
+        x = normalize(image.permute(0, 3, 1, 2), network.spec.mean, network.spec.std)
+        p = torch.softmax(network(x).double(), 1)[0].numpy()
+    np.testing.assert_allclose(scores.loc[0, ["p:a", "p:b"]].to_numpy(float), p, atol=1e-5)
+
+
+def test_a_student_learns_from_its_teacher_at_half_the_scale(world):
+    made = run(world, "kd", **world["pair"], epochs=12, lr=0.01, select="best")
+    history = pd.read_csv(made.file("history.csv"))
+    assert history["train_loss"].iloc[-1] < 0.3 * history["train_loss"].iloc[0]
+    assert made.facts["best_epoch"] == history["val_loss"].idxmin() + 1
+    scores = pd.read_parquet(made.file("scores.parquet"))
+    assert (scores["predicted"] == scores["truth"]).mean() > 0.8
+    assert (
+        made.facts["macs_per_piece"] < 0.3 * open_artefact(world["teacher"]).facts["macs_per_piece"]
+    )
+    assert made.facts["level"] == 2
+    again = run(world, "kd", **world["pair"], epochs=12, lr=0.01, select="best")
+    assert again.id == made.id
+    by_teacher = run(world, "kd-norm", **world["pair"], norm="teacher")
+    assert by_teacher.facts["mean"] == open_artefact(world["teacher"]).facts["mean"]
+
+
+def test_unlabelled_pieces_teach_instead_of_the_labelled_or_beside_them(world):
+    alone = run(world, "ad", **world["pair"], **world["more"])
+    both = run(world, "union", **world["pair"], **world["more"], with_labelled=True)
+    counts = [pd.read_csv(made.file("history.csv"))["images"][0] for made in (alone, both)]
+    assert counts == [8, 24]
+    assert alone.facts["n_unlabelled"] == 8
+    seen = tuned_on(alone)
+    assert {("group", group_key("more", f"p{i}")) for i in range(50, 54)} <= seen
+    # fine-tuning the student: the head alone, from labels
+    tuned = run(world, "tuned", init=str(alone.path), tune="head")
+    states = [load_network(made).state_dict() for made in (alone, tuned)]
+    changed = {name for name in states[0] if not torch.equal(states[0][name], states[1][name])}
+    assert changed == {"part_b.output.weight", "part_b.output.bias"}
+    assert seen <= tuned_on(tuned)
+
+
+def test_a_resumed_run_ends_alike(world, monkeypatch):
+    from histograft.verbs import distilling
+
+    plain = run(world, "plain", **world["pair"])
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(distilling.StepTeller, "__call__", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(world, "resumed", **world["pair"])
+    resumed = run(world, "resumed", **world["pair"])
+    weights = [made.file("network.safetensors").read_bytes() for made in (plain, resumed)]
+    assert weights[0] == weights[1]
+
+
+def test_the_paper_is_a_preset():
+    config = Distill("x", out="y", **PRESETS["paper"])
+    assert (config.optimizer, config.lr, config.weight_decay) == ("adam", 1e-3, 1e-4)
+    assert (config.epochs, config.batch_size, config.augment) == (100, 32, "jitter-flips")
+    assert (config.arch, config.norm_groups, config.norm) == ("dipalma_resnet10", 32, "teacher")
+    assert (config.temperature, config.soft_weight, config.pixel_weight) == (1, 1, 1)
+    assert (config.resize, config.reduction, config.antialias) == ("both", "mean", False)
+    assert (config.select, config.judge) == ("best", "macro-f1")
+
+
+def test_what_does_not_fit_is_refused(world, tmp_path):
+    pair, fine = world["pair"], world["fine"]
+    with pytest.raises(InputError, match="go together"):
+        run(world, "x", teacher=world["teacher"])
+    with pytest.raises(InputError, match="at both scales"):
+        run(world, "x", **pair, unlabelled=world["more"]["unlabelled"])
+    with pytest.raises(InputError, match="need a teacher"):
+        run(world, "x", **world["more"])
+    with pytest.raises(InputError, match="random first weights"):
+        run(world, "x", tune="head")
+    with pytest.raises(InputError, match="is coarser than"):
+        run(world, "x", patches=fine, **(pair | {"fine": world["coarse"]}))
+    with pytest.raises(InputError, match="do not hold the same pieces"):
+        run(world, "x", **(pair | {"fine": world["more"]["unlabelled_fine"]}))
+    with pytest.raises(InputError, match="mean different things"):
+        run(world, "x", **pair, norm_groups=16)
+    write_set(tmp_path / "set", 32)
+    (level,) = levels(tmp_path / "set", 4)
+    with pytest.raises(InputError, match="smaller than the network's stride of 32 px"):
+        run(world, "small", patches=level)
+    labels = pd.read_csv(tmp_path / "set" / "samples.csv").replace({"label": {"b": "c"}})
+    labels.to_csv(tmp_path / "set" / "samples.csv", index=False)
+    first, second = levels(tmp_path / "set", 1, 2)
+    with pytest.raises(InputError, match="knows the classes a, b; the pieces have a, c"):
+        run(world, "x", patches=second, teacher=world["teacher"], fine=first)
+
+
+def test_unlabelled_pieces_of_the_test_patients_are_refused(world, tmp_path):
+    write_set(tmp_path / "overlap", 4, first=12, splits=("train",))  # p6 and p7 are tested
+    fine, coarse = levels(tmp_path / "overlap", 1, 2)
+    with pytest.raises(InputError, match=r"2 group\(s\) of the test .*such as p6"):
+        run(world, "x", **world["pair"], unlabelled=coarse, unlabelled_fine=fine)
