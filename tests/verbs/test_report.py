@@ -20,6 +20,7 @@ from histograft.verbs.prediction_files import _resampled
 from histograft.verbs.report_answer import caveats, verdict
 from histograft.verbs.report_leakage import find_leaks, leakage_sentences, leakage_table
 from histograft.verbs.report_material import Compared
+from histograft.verbs.report_molecular import _cohort_text
 from histograft.verbs.report_protocol import PROBES, protocol, training
 from histograft.verbs.report_tables import (
     accuracy_table,
@@ -323,3 +324,20 @@ def test_what_is_resampled_is_told_as_it_is(known, unit):
     assert _resampled(0.0, several=False) == "patch"
     said = protocol(compared([BASE], ci_unit=unit, groups_known=known))["colon, cross-validation"]
     assert ("images of unknown group" in said) == (unit == "mixed")
+
+
+def test_a_cohort_is_told_with_its_names_and_warnings():
+    block = {
+        "task": "expression", "protocol": "external", "intervals": "jackknife",
+        "how": "fitted once on 30 patients of There", "warning": "there are only 9 groups",
+        "permuted_within": "site", "n_sites": 4, "n_alone_at_site": 1,
+    }  # fmt: skip
+    text = _cohort_text(block)
+    assert text.startswith("Fitted once on 30 patients of There, alike")
+    assert "95 % intervals (jackknife) are over patients." in text
+    assert "their site of 4; 1 alone at theirs stays in place" in text
+    assert "Mind that there are only 9 groups." in text
+    plain = _cohort_text({"task": "mutation", "protocol": "cv"})
+    assert "DeLong" in plain
+    assert "Mind" not in plain
+    assert "site" not in plain

@@ -44,6 +44,29 @@ PATCHES: Caption = (
     "Sample patches of each data set, a row for each class.",
 )
 TRAINING = "Loss and accuracy over the epochs of training."
+AREAS: Caption = (
+    "Area under the ROC curve by gene, with 95 % interval over patients (Fig. 6 of Li 2022). "
+    "Beside each gene: patients with a mutation of all, and the paired test after Holm's "
+    "correction over genes.",
+    "Areas under the ROC curve by gene and model with intervals.",
+)
+CALIBRATION: Caption = (
+    "Are probabilities right? Patients in bins of similar predicted probability: the share of them "
+    "that is mutated, with Wilson's 95 % interval, which takes patients for independent. On the "
+    "broken line predictions are right. A slope below 1 says that they are too extreme, above 1 "
+    "that they say too little.",
+    "Reliability curves by gene and model with intervals.",
+)
+WATERFALL: Caption = (
+    "Difference in correlation by gene, sorted (Fig. 4 of Li 2022). Filled: genes that either "
+    "model predicts (permuted patients, false discovery rate 5 %).",
+    "Genes sorted by the difference in correlation between two models.",
+)
+CORRELATIONS: Caption = (
+    "Correlation of predicted and measured expression with 95 % interval over patients (Fig. 5 of "
+    "Li 2022), with the q value that the gene is predicted at all.",
+    "Correlations by gene and model with intervals.",
+)
 
 CLASS_TEXT = (
     "Recall is the share of a class that is recognized. It is what Li 2022 calls the accuracy of a "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from histograft.figures.numerals import NOTHING, format_p, p_phrase, plain, signed
 from histograft.verbs.comparison_told import place, records
-from histograft.verbs.report_captions import Caption
+from histograft.verbs.report_captions import AREAS, CALIBRATION, CORRELATIONS, WATERFALL
 from histograft.verbs.report_material import TISSUE, Compared
 from histograft.verbs.report_tables import GROUP
 
@@ -23,29 +23,6 @@ FDR = 0.05
 SIGNIFICANT = 0.05
 NO_SKILL = 0.5  # area under the curve of scores without any
 Sketcher = Callable[..., "Picture"]
-AREAS: Caption = (
-    "Area under the ROC curve by gene, with 95 % interval over patients (Fig. 6 of Li 2022). "
-    "Beside each gene: patients with a mutation of all, and the paired test after Holm's "
-    "correction over genes.",
-    "Areas under the ROC curve by gene and model with intervals.",
-)
-CALIBRATION: Caption = (
-    "Are probabilities right? Patients in bins of similar predicted probability: the share of them "
-    "that is mutated, with Wilson's 95 % interval, which takes patients for independent. On the "
-    "broken line predictions are right. A slope below 1 says that they are too extreme, above 1 "
-    "that they say too little.",
-    "Reliability curves by gene and model with intervals.",
-)
-WATERFALL: Caption = (
-    "Difference in correlation by gene, sorted (Fig. 4 of Li 2022). Filled: genes that either "
-    "model predicts (permuted patients, false discovery rate 5 %).",
-    "Genes sorted by the difference in correlation between two models.",
-)
-CORRELATIONS: Caption = (
-    "Correlation of predicted and measured expression with 95 % interval over patients (Fig. 5 of "
-    "Li 2022), with the q value that the gene is predicted at all.",
-    "Correlations by gene and model with intervals.",
-)
 
 
 def molecular_sections(compared: Compared, draw: Sketcher) -> Iterator[Section]:
@@ -230,8 +207,11 @@ def _cohort_text(block: dict[str, Any]) -> str:
             f"numbers are of predictions averaged over repeats; {numbers}, and allow for "
             "predictions that depend on each other"
         )
-    return f"{how.capitalize()}, alike for all models; {machine}; {numbers}.{_permuted(block)}" + (
-        f" Not used: {drops} (drops.csv)." if drops else ""
+    warning = block.get("warning", "")
+    return (
+        f"{how[:1].upper()}{how[1:]}, alike for all models; {machine}; {numbers}.{_permuted(block)}"
+        + (f" Mind that {warning}." if warning else "")
+        + (f" Not used: {drops} (drops.csv)." if drops else "")
     )
 
 
