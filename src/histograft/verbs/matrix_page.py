@@ -17,7 +17,7 @@ from histograft.figures.numerals import (
 )
 from histograft.verbs.comparison_told import records
 from histograft.verbs.draw import broken
-from histograft.verbs.matrix_tables import HEADLINES, MatrixTables, panels
+from histograft.verbs.matrix_tables import HEADLINES, MatrixTables, fused_ways, panels
 from histograft.verbs.matrix_told import AGAINST, STARTS, answer
 from histograft.verbs.report_sections import Sketch
 from histograft.verbs.report_tables import patch_table
@@ -44,6 +44,15 @@ HOW = (
 )
 
 
+FUSED = (
+    "Networks of single sources were fused without training, their BatchNorm statistics measured "
+    "anew on the training patches of the target, and the result tuned like every other network, "
+    "with the same learning rates to choose from. A fused network is judged against that of its "
+    "sources which did best on the validation rows; `first-only` passes the first source through "
+    "the same steps, `random-subspace` projects it on random directions.",
+)
+
+
 def matrix_page(
     config: Matrix,
     tables: MatrixTables,
@@ -55,7 +64,9 @@ def matrix_page(
     from histograft.figures.page import Page, Section, render_page
 
     sketch = Sketch(draft, (), 0)
-    made = [_matrices(tables, sketch), _comparisons(tables)]
+    fused = any(cell.fused for cell in cells)
+    first = _fused(cells, tables, sketch) if fused else _matrices(tables, sketch)
+    made = [first, _comparisons(tables)]
     tuned = _tunings(tables)
     if tuned is not None:
         made.append(Section("All layers or the classifier alone", tables=(tuned,)))
@@ -92,6 +103,23 @@ def _matrices(tables: MatrixTables, sketch: Sketch) -> Section:
     return Section("Transfers", text=HOW, figures=tuple(figures))
 
 
+def _fused(cells: Sequence[Cell], tables: MatrixTables, sketch: Sketch) -> Section:
+    """Show every way to the target, as Fig. 4 of the paper does."""
+    from histograft.figures.fused_bars import fused_bars
+    from histograft.figures.page import Section
+
+    figures = []
+    for target in dict.fromkeys(cell.key.target for cell in cells):
+        ways, metric = fused_ways([c for c in cells if c.key.target == target], tables)
+        caption = (
+            f"Every way to {target}: {METRICS[metric]}, 95 % intervals; small marks are trials.",
+            f"Points with intervals, one for each way to {target}.",
+        )
+        figure = fused_bars(ways, f"Ways to {target}", METRICS[metric])
+        figures.append(sketch.picture(figure, f"ways-to-{target}", caption))
+    return Section("Weight distillation", text=FUSED, figures=tuple(figures))
+
+
 def _comparisons(tables: MatrixTables) -> Section:
     import pandas as pd
 
@@ -109,7 +137,8 @@ def _comparisons(tables: MatrixTables) -> Section:
         }
         for row in records(rows[rows["metric"].isin(HEADLINES)].sort_values("target"))
     )
-    text = tuple(f"`{name}`: {what}." for name, what in CONTROLS.items())
+    used = set(rows["compared_with"])
+    text = tuple(f"`{name}`: {what}." for name, what in CONTROLS.items() if name in used)
     if frame.empty:
         return Section("Against the controls", text=text)
     table = Table(frame, "Each transfer against each of its controls.", group="target")

@@ -179,6 +179,39 @@ def panels(matrix: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
                 yield start, tune, _stacked(own[own["target"].isin(moved["target"])], moved)
 
 
+def fused_ways(cells: Sequence[Cell], tables: MatrixTables) -> tuple[pd.DataFrame, str]:
+    """Give every way to one target in the order of a picture, and the metric."""
+    import pandas as pd
+
+    rows = {
+        tuple(row[k] for k in KEY): row
+        for row in records(tables.matrix)
+        if row["metric"] in HEADLINES
+    }
+    ways = []
+    for cell in cells:
+        key = cell.key
+        row = rows[(key.source, key.target, key.start, key.tune, key.control)]
+        if cell.metrics:
+            names = {"label": model_label(row), "kind": _kind(cell), "start": key.start}
+            trials = cell.metrics[row["metric"]].values.tolist()
+            ends = {name: row[name] for name in ("value", "ci_low", "ci_high")}
+            ways.append(names | ends | {"trials": trials, "metric": row["metric"]})
+    order = ["target", "single", "fused", "control", "imagenet"]
+    table = pd.DataFrame(ways)
+    rank = table["kind"].map(order.index)
+    table = table.assign(rank=rank).sort_values(["start", "rank"], kind="stable", ignore_index=True)
+    return table, str(table["metric"].iloc[0])
+
+
+def _kind(cell: Cell) -> str:
+    if cell.fused:
+        return "control" if cell.key.control else "fused"
+    if cell.key.control == "direct":
+        return "imagenet"
+    return "single" if cell.is_transfer else "target"
+
+
 def _stacked(own: pd.DataFrame, moved: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 

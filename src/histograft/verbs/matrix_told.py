@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from histograft.core.reporter import Reporter
+from histograft.core.reporter import Reporter, counted
 from histograft.figures.numerals import format_p, p_phrase, percent, points, points_range
 from histograft.verbs.comparison_told import records
 from histograft.verbs.matrix_tables import HEADLINES, LEVEL, MatrixTables, model_label, panels
+from histograft.verbs.transfer_cells import BEST_SINGLE
 
 if TYPE_CHECKING:
     import pandas as pd
 
 STARTS = {"random": "a random start", "imagenet": "ImageNet weights"}
 AGAINST = {
+    "best-single": "the best of its sources alone",
     "self": "the same training on the target alone, twice",
     "direct": "tuning the ImageNet weights on the target directly",
     "scratch": "the target alone for as many epochs",
@@ -39,21 +41,27 @@ def answer(tables: MatrixTables) -> tuple[str, tuple[str, ...]]:
     known = rows[rows["p_adjusted"].notna()]
     if known.empty:
         return "No transfer could be compared with its control.", ()
-    significant = known[known["p_adjusted"] < LEVEL]
-    better = significant[significant["difference"] > 0]
-    worse = significant[significant["difference"] < 0]
-    n = len(known)
+    fused = known[known["compared_with"] == BEST_SINGLE]
+    judged = known if fused.empty else fused
+    better, worse = (_significant(judged, sign) for sign in (1, -1))
+    n = len(judged)
+    what = ("transfer", "the control that used the target alone")
+    if not fused.empty:
+        what = ("fused network", "the best of its sources alone")
     sentence = (
-        f"Of {n} transfer{'s' if n > 1 else ''}, {_number(len(better))} did better than the "
-        f"control that used the target alone, {_number(len(worse))} did worse; for the others no "
-        "difference is shown."
+        f"Of {counted(n, what[0])}, {_number(len(better))} did better than {what[1]}, "
+        f"{_number(len(worse))} did worse; for the others no difference is shown."
     )
     parts = [
         _sentence(row)
-        for found in (better, worse)
-        for row in records(found.sort_values("p_adjusted"))
+        for sign in (1, -1)
+        for row in records(_significant(known, sign).sort_values("p_adjusted"))
     ]
     return sentence, (*parts, *_tunings(known))
+
+
+def _significant(rows: pd.DataFrame, sign: int) -> pd.DataFrame:
+    return rows[(rows["p_adjusted"] < LEVEL) & (sign * rows["difference"] > 0)]
 
 
 def _number(count: int) -> str:
@@ -76,10 +84,13 @@ def _sentence(row: dict[str, Any]) -> str:
 def _tunings(known: pd.DataFrame) -> list[str]:
     """Give the mean gain of each kind of tuning and start."""
     lines = []
-    for (start, tune), rows in known.groupby(["init", "tune"], sort=False):
+    for (start, tune, control), rows in known.groupby(
+        ["init", "tune", "compared_with"], sort=False
+    ):
         lines.append(
-            f"{STARTS.get(str(start), str(start))}, {tune}-tuning: mean difference "
-            f"{points(float(rows['difference'].mean()))} points over {len(rows)} transfers"
+            f"{STARTS.get(str(start), str(start))}, {tune}-tuning: mean difference to "
+            f"{AGAINST[str(control)]} {points(float(rows['difference'].mean()))} points over "
+            f"{counted(len(rows), 'transfer')}"
         )
     return lines
 
