@@ -193,7 +193,7 @@ def fused_ways(cells: Sequence[Cell], tables: MatrixTables) -> tuple[pd.DataFram
         key = cell.key
         row = rows[(key.source, key.target, key.start, key.tune, key.control)]
         if cell.metrics:
-            names = {"label": model_label(row), "kind": _kind(cell), "start": key.start}
+            names = {"label": _way(cell), "kind": _kind(cell), "start": key.start}
             trials = cell.metrics[row["metric"]].values.tolist()
             ends = {name: row[name] for name in ("value", "ci_low", "ci_high")}
             ways.append(names | ends | {"trials": trials, "metric": row["metric"]})
@@ -202,6 +202,19 @@ def fused_ways(cells: Sequence[Cell], tables: MatrixTables) -> tuple[pd.DataFram
     rank = table["kind"].map(order.index)
     table = table.assign(rank=rank).sort_values(["start", "rank"], kind="stable", ignore_index=True)
     return table, str(table["metric"].iloc[0])
+
+
+def _way(cell: Cell) -> str:
+    """Name a way where target and tuning are known."""
+    key = cell.key
+    start = "" if key.start == "random" else "ImageNet → "
+    if key.control == "direct":
+        return "ImageNet, directly"
+    if key.tune == "none":
+        return f"{start}{key.target} alone"
+    if key.control == "self":
+        return f"{start}{key.target}, twice"
+    return start + key.source
 
 
 def _kind(cell: Cell) -> str:
