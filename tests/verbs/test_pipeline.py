@@ -338,3 +338,26 @@ def test_verify_finds_planted_damage(done, tools, tmp_path):
     )
     assert again.code == 1
     assert "network.safetensors is missing or damaged" in again.err
+
+
+def test_a_set_has_the_name_that_it_is_given(done, tools, tmp_path):
+    """Another name changes no fold; held-out rows stay what they are."""
+    words = ("predict", "--features", *features(done, "tuned"), "--models", "imgnet-gap")
+    quick = ("--folds", 3, "--repeats", 1)
+    for out, name in (("plain", ()), ("named", ("--name", "Our colon"))):
+        tools.ok(*words, *quick, *name, "--out", tmp_path / out)
+    plain, named = (
+        pd.read_parquet(tmp_path / n / "predictions.parquet") for n in ["plain", "named"]
+    )
+    assert set(named["dataset"]) == {"Our colon"}
+    pd.testing.assert_frame_equal(plain.drop(columns="dataset"), named.drop(columns="dataset"))
+    fit_on = ("--fit-on", *features(done, "tuned"))
+    tools.ok(*words, *fit_on, "--name", "Our colon", "--out", tmp_path / "held-out")
+    facts = open_artefact(tmp_path / "held-out", "predictions").facts
+    assert (facts["dataset"], facts["fit_on"], facts["held_out"]) == ("Our colon",) * 2 + (True,)
+    tools.ok(
+        "compare", "--predictions", tmp_path / "held-out", tmp_path / "named", "--draws", 100,
+        "--out", tmp_path / "tables",
+    )  # fmt: skip
+    results = pd.read_csv(tmp_path / "tables/results.csv")
+    assert set(results["protocol"]) == {"cv", "held-out"}
