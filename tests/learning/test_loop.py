@@ -384,6 +384,13 @@ def test_rates_of_rmsgd_change_once_an_epoch_and_reach_the_history(spec, make_im
     lr = [row["lr"] for row in result.history]
     assert lr[:2] == pytest.approx([0.01, 0.01], rel=1e-12)
     kernels = sum(t.ndim == 4 and min(t.shape[2:]) > 1 for t in state_to_save(network).values())
+    assert len(result.kernels) == 3 * kernels
+    last = [row["next_rate"] for row in result.kernels[kernels : 2 * kernels]]
+    assert lr[2] == pytest.approx(np.mean(last), rel=1e-12)
+    names = {row["kernel"] for row in result.kernels}
+    assert names <= {name for name, _ in network.named_parameters()}
+    found = [row["knowledge_gain"] for row in result.kernels]
+    np.testing.assert_allclose(found, np.linspace(0.1, 0.9, 1000)[: 3 * kernels])
     # each kernel gains the same from epoch 1 to epoch 2: as many places on the line as kernels
     assert lr[2] == pytest.approx(0.98 * 0.01 + kernels * 0.8 / 999, rel=1e-6)
     for change in ({"tune": "head"}, {"schedule": "cosine"}):

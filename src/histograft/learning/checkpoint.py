@@ -41,6 +41,8 @@ class Progress:
         The epoch (from 1) that was best on the validation split, and its loss or accuracy.
     best_state : dict of str to Tensor, or None
         Its weights, where the regime selects the best.
+    kernels : list of dict
+        Of rmsgd: one row for each finished epoch and kernel.
     val_logits : Tensor (N, K) or None
         Of the validation images, by the weights that are selected so far.
     stopped : bool
@@ -53,6 +55,7 @@ class Progress:
     right_sum: float = 0.0
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
+    kernels: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int | None = None
     best_value: float | None = None
     best_state: dict[str, Tensor] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -51,12 +51,16 @@ class FitResult:
         Finished epochs and steps of the checkpoint that the run went on from.
     val_logits : float32 array (N, K) or None
         Of the validation images, by the weights that the network ends with.
+    kernels : list of dict
+        Of rmsgd, one row for each epoch and kernel: ``epoch``, ``kernel`` (its name),
+        ``knowledge_gain`` at the end of the epoch, and ``next_rate``; empty otherwise.
     """
 
     history: list[dict[str, Any]]
     best_epoch: int | None
     resumed_from: tuple[int, int] | None
     val_logits: NDArray[np.float32] | None = None
+    kernels: list[dict[str, Any]] = field(default_factory=list)
 
 
 def fit(
@@ -197,7 +201,7 @@ class _Fit:
             parameter.requires_grad, parameter.grad = True, None
         p = self.progress
         logits = None if p.val_logits is None else p.val_logits.numpy()
-        return FitResult(p.history, p.best_epoch, self.resumed_from, logits)
+        return FitResult(p.history, p.best_epoch, self.resumed_from, logits, p.kernels)
 
     def _compute_gaps(self) -> None:
         for split in (self.train, self.val):
@@ -316,7 +320,7 @@ class _Fit:
         if not all(bool(torch.isfinite(w).all()) for w in self.network.parameters()):
             raise self._diverged("a weight is not finite")
         if isinstance(self.optimizer, RMSGD):
-            self.optimizer.epoch_end()
+            self._set_rates(self.optimizer)
         p.history.append(row)
         p.epoch, p.step, p.loss_sum, p.right_sum, p.seconds = p.epoch + 1, 0, 0.0, 0.0, 0.0
         better = self._is_better(row)
@@ -334,6 +338,14 @@ class _Fit:
         waited = time.perf_counter() - self.written
         if p.stopped or waited >= min(self.options.checkpoint_every_s, 10 * self.write_cost):
             self._save()
+
+    def _set_rates(self, optimizer: RMSGD) -> None:
+        """Let rmsgd set the rates of the next epoch, and keep what it found in each kernel."""
+        optimizer.epoch_end()
+        names = {id(parameter): name for name, parameter in self.network.named_parameters()}
+        for parameter, gain, rate in optimizer.kernels():
+            row = {"epoch": self.progress.epoch + 1, "kernel": names[id(parameter)]}
+            self.progress.kernels.append(row | {"knowledge_gain": gain, "next_rate": rate})
 
     def _is_better(self, row: dict[str, Any]) -> bool:
         value, best = row[f"val_{self.regime.select_by}"], self.progress.best_value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import fmean
@@ -211,15 +212,21 @@ class RMSGD(torch.optim.Optimizer):
             for group in self.param_groups
         ]
 
-    def mean_rate(self) -> float:
-        """Return the mean rate of the parameters that have one of their own."""
-        own = [
-            rate
+    def kernels(self) -> list[tuple[nn.Parameter, float, float]]:
+        """Return the parameters with rates of their own: each with its knowledge gain and rate.
+
+        The gain is that of the last `epoch_end`, NaN before the first.
+        """
+        return [
+            (parameter, float(self.state[parameter].get("gain", math.nan)), rate)
             for group, rates in zip(self.param_groups, self.rates(), strict=True)
             for parameter, rate in zip(group["params"], rates, strict=True)
             if self.rule.measures(parameter)
         ]
-        return fmean(own)
+
+    def mean_rate(self) -> float:
+        """Return the mean rate of the parameters that have one of their own."""
+        return fmean(rate for _, _, rate in self.kernels())
 
 
 def knowledge_gain(kernel: Tensor) -> float:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 HISTORY = "history.csv"
 CLASSES = "classes.csv"
+KERNELS = "kernels.csv"
 Step = Literal["head", "body", "all"]
 TITLES = {
     "head": "tuning Part B, Part A frozen",
@@ -60,6 +61,9 @@ def tune_and_write(
     history.insert(0, "step", step)
     with draft.writing(HISTORY) as path:
         history.to_csv(path, index=False)
+    if result.kernels:
+        with draft.writing(KERNELS) as path:
+            pd.DataFrame(result.kernels).to_csv(path, index=False)
     if result.val_logits is not None:
         seen, judged = (label_array(part, network.spec) for part in rows.values())
         measures = class_measures(seen, judged, result.val_logits, network.spec)
