@@ -220,6 +220,12 @@ def _notices(cells: Sequence[Cell]) -> tuple[str, ...]:
             f"Not all patients are known in {', '.join(unknown)}: their patches are taken for "
             "independent, so intervals are too short and p values too small there."
         )
+    single = sorted({c.key.target for c in cells if c.trials[0].facts["n_groups"] == 1})
+    if single:
+        lines.append(
+            f"All test patches of {', '.join(single)} are of one group (one patient, say): patches "
+            "are taken for independent there, and nothing is said about other patients."
+        )
     scales = sorted(
         {
             f"{c.key.source} → {c.key.target}"

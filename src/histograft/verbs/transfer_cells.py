@@ -208,8 +208,8 @@ def comparison_rows(cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
                     "metric": metric,
                     "compared_with": control,
                     "difference": found.value,
-                    "difference_low": found.low,
-                    "difference_high": found.high,
+                    "difference_low": max(-1.0, found.low),
+                    "difference_high": min(1.0, found.high),
                     "p_value": found.p_value,
                     "headline": control == cell.headline,
                 }
@@ -298,7 +298,6 @@ def _check_trials(cell: Cell) -> None:
 def _metrics(cell: Cell) -> dict[str, TrialMetric]:
     """Read the predictions of the chosen rate in all trials, on the same units."""
     import numpy as np
-    import pandas as pd
 
     from histograft.stats.crossed import macro_average_precision, mean_metric
 
@@ -313,9 +312,9 @@ def _metrics(cell: Cell) -> dict[str, TrialMetric]:
     groups = tables[0]["group"]
     if first.facts["task"] == "class":
         right = np.stack([(t["predicted"] == t["truth"]).to_numpy(np.float64) for t in tables])
-        return {"accuracy": mean_metric(right, pd.factorize(groups)[0])}
+        return {"accuracy": mean_metric(right, _resampled(groups))}
     k = len(first.facts["classes"])
-    index = pd.factorize(groups.iloc[::k])[0]
+    index = _resampled(groups.iloc[::k])
     scores = np.stack([t["score"].to_numpy(np.float64).reshape(-1, k) for t in tables])
     truth = _labels(tables[0].iloc[::k]["truth"], first.facts["classes"])
     right = ((scores > 0.5) == truth).mean(axis=2)
@@ -323,6 +322,15 @@ def _metrics(cell: Cell) -> dict[str, TrialMetric]:
         "macro_ap": macro_average_precision(scores, truth, index),
         "hamming": mean_metric(right, index),
     }
+
+
+def _resampled(groups: pd.Series[str]) -> NDArray[np.int64]:
+    """Number the groups; where all patches are of one, each patch is taken for itself."""
+    import numpy as np
+    import pandas as pd
+
+    numbers = pd.factorize(groups)[0]
+    return numbers if numbers.max() > 0 else np.arange(len(groups))
 
 
 def _read(artefact: Artefact, rate: str) -> pd.DataFrame:

@@ -1,0 +1,198 @@
+"""Write docs/transfer-results.md: HistoKT's transfer matrix and weight distillation on real tissue.
+
+Runs the recipes (or resumes them, or finds them finished) and writes the page from their tables::
+
+    python docs/make_transfer_results.py --data ../shared --run runs/transfer
+
+Under two hours on two idle CPU cores; it can be interrupted and run again. Paper: Zhang et al. 2022,
+HistoKT (published numbers in its Tables 2 to 4 and Fig. 4).
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from histograft.figures.numerals import format_p, percent, percent_range, points, points_range
+
+HERE = Path(__file__).parent
+SOURCES = ("colon-polito", "lung-lc25000", "oral-oscc")
+TARGETS = (*SOURCES, "nct-crc-111")
+WEIGHTS = "weights/mobilenetv2_100_imagenet.safetensors"
+SMALL = (
+    "--target-mpp", "keep", "--missing-mpp", "keep-pixels", "--patch-px", "128",
+    "--split-column", "source_split", "--test-fraction", "0.4",
+    "--per-class", "train=24", "val=16", "test=60",
+    "--epochs", "8", "--batch-size", "16", "--learning-rates", "1e-3", "2e-4", "--trials", "3",
+)  # fmt: skip
+
+
+def commands(data: Path, run: Path) -> dict[str, list[str]]:
+    """Return the recipes' commands by the name of their folder."""
+    sets = [str(data / "data" / name) for name in TARGETS]
+    matrix = [
+        "histograft", "run", "transfer-matrix", "--sets", *sets, "--sources", *SOURCES,
+        "--tune", "fine", "deep", *SMALL,
+    ]  # fmt: skip
+    return {
+        "random": [*matrix, "--init", "random", "--arch", "resnet18", "--out", str(run / "random")],
+        "imagenet": [
+            *matrix, "--init", "imagenet", "--arch", "mobilenetv2_100",
+            "--weights", str(data / WEIGHTS), "--out", str(run / "imagenet"),
+        ],
+        "fused": [
+            "histograft", "run", "weight-distillation", "--sources", *sets[1:],
+            "--target", sets[0], *SMALL, "--arch", "resnet18", "--weights", "none",
+            "--out", str(run / "fused"),
+        ],
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Run the recipes and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared"), help="data and weights")
+    parser.add_argument("--run", type=Path, default=Path("runs/transfer"), help="folder of the run")
+    arguments = parser.parse_args()
+    for words in commands(arguments.data, arguments.run).values():
+        done = subprocess.run([sys.executable, "-m", "histograft", *words[1:]], check=False)
+        if done.returncode:
+            sys.exit(done.returncode)
+    (HERE / "transfer-results.md").write_text(page(arguments.run), encoding="utf-8")
+
+
+def page(run: Path) -> str:
+    """Write the page from the tables of finished runs."""
+    shown = commands(Path("../shared"), Path("runs/transfer"))
+    blocks = [INTRODUCTION.format(commands="\n".join(" ".join(words) for words in shown.values()))]
+    for name, title in (
+        ("random", "From a random start: ResNet18"),
+        ("imagenet", "In two stages from ImageNet: MobileNetV2"),
+    ):
+        report = run / name / "report"
+        matrix = pd.read_csv(report / "matrix.csv", keep_default_na=False, na_values=[""])
+        comparisons = pd.read_csv(report / "comparisons.csv")
+        blocks += [
+            f"\n## {title}\n",
+            _sentence(comparisons),
+            _matrix(matrix),
+            _against(comparisons),
+        ]
+    report = run / "fused" / "report"
+    blocks += [
+        "\n## Weight distillation\n",
+        _ways(pd.read_csv(report / "matrix.csv", keep_default_na=False, na_values=[""])),
+        _fused(pd.read_csv(report / "comparisons.csv")),
+    ]
+    return "\n".join(blocks) + "\n"
+
+
+def _sentence(comparisons: pd.DataFrame) -> str:
+    headline = comparisons[comparisons["headline"]]
+    sure = headline[headline["p_adjusted"] < 0.05]
+    better, worse = (sure["difference"] > 0).sum(), (sure["difference"] < 0).sum()
+    mean = points(float(headline["difference"].mean()))
+    return (
+        f"Of {len(headline)} transfers {better} did better and {worse} worse than their control at "
+        f"a false discovery rate of 5 %; the mean difference is {mean} points.\n"
+    )
+
+
+def _matrix(matrix: pd.DataFrame) -> str:
+    lines = [
+        "| tuning | source | " + " | ".join(TARGETS) + " |",
+        "|---|---|" + "---|" * len(TARGETS),
+    ]
+    plain = matrix[matrix["control"].fillna("") == ""]
+    for tune in ("none", "fine", "deep"):
+        for source in TARGETS:
+            rows = plain[(plain["tune"] == tune) & (plain["source"] == source)]
+            rows = rows.set_index("target")
+            if rows.empty:
+                continue
+            cells = [_cell(rows.loc[t]) if t in rows.index else "" for t in TARGETS]
+            lines.append(f"| {tune} | {source} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: pd.Series) -> str:
+    if pd.isna(row["value"]):
+        return "diverged"
+    text = f"{percent(row['value'])} ± {100 * row['value_sd']:.1f}"
+    sure = not pd.isna(row["p_adjusted"]) and row["p_adjusted"] < 0.05
+    return f"**{text}**" if sure else text
+
+
+def _against(comparisons: pd.DataFrame) -> str:
+    lines = [
+        "| tuning | source | target | control | points | 95 % interval | adjusted p |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row.tune} | {row.source} | {row.target} | {row.compared_with} | "
+        f"{points(row.difference)} | {points_range(row.difference_low, row.difference_high)} | "
+        f"{format_p(row.p_adjusted)} |"
+        for row in comparisons[comparisons["tune"] == "deep"].itertuples()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _ways(matrix: pd.DataFrame) -> str:
+    lines = ["| way | accuracy, % | 95 % interval | SD over trials |", "|---|---|---|---|"]
+    lines += [
+        f"| {row.source}, {row.tune}{_control(row.control)} | {percent(row.value)} | "
+        f"{percent_range(row.ci_low, row.ci_high)} | {100 * row.value_sd:.1f} |"
+        for row in matrix.itertuples()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _control(control: object) -> str:
+    return f" ({control})" if isinstance(control, str) and control else ""
+
+
+def _fused(comparisons: pd.DataFrame) -> str:
+    rows = comparisons[comparisons["source"].str.contains("+", regex=False)]
+    lines = [
+        "| fused | compared with | points | 95 % interval | adjusted p |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row.source} | {row.compared_with} | {points(row.difference)} | "
+        f"{points_range(row.difference_low, row.difference_high)} | {format_p(row.p_adjusted)} |"
+        for row in rows.itertuples()
+    ]
+    return "\n".join(lines)
+
+
+INTRODUCTION = """\
+# Transfer between data sets on real tissue
+
+The transfer matrix and weight distillation of HistoKT (Zhang et al. 2022) on images that fit one
+workstation without a GPU. Written by `python docs/make_transfer_results.py`, which runs
+
+```bash
+{commands}
+```
+
+**What is reduced.** 24 training, 16 validation and up to 60 test images a class instead of
+thousands; patches of 128 px at whatever scale the sets have (three of four do not state theirs)
+instead of 272 px at 1 µm/px; 8 epochs instead of 250; AdamP for sources too; two learning rates
+instead of five; three sources and four targets instead of nine. Networks of 24 images a class are
+weak, so this says whether transfer helps where labels are scarce, and nothing about long training.
+
+Accuracies are means of three trials in percent, ± their standard deviation; intervals and tests
+have test images (patients where they are known) and trials in their error
+([decision 12](decisions/012-a-transfer-is-judged-against-its-control.md)). Bold: significantly
+different from the control, at a false discovery rate of 5 %. Controls: `self`, the same two steps
+on the target alone; `direct`, ImageNet weights tuned on the target; `scratch`, one training as long
+as both steps; `shuffled`, source weights permuted within each tensor.
+"""
+
+
+if __name__ == "__main__":
+    main()
