@@ -120,7 +120,8 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
     notices: tuple[str, ...] = (SYNTHETIC,)
     if config.n_slides:
         files = write_slides(folder, config.n_slides, seed, config.workers, reporter)
-        molecular = files.as_options() | {"genes": "all"}
+        # Patches and slides are of one laboratory, and the network was tuned on unnormalized ones.
+        molecular = files.as_options() | {"genes": "all", "stain": "none"}
         notices = (*notices, files.truth)
     recipe = Ftx(
         finetune=tuned,

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 FIELD_UM = 96.0
 FIELDS_A_SIDE = 3
-GLASS_UM = 24.0
+# As wide as a field, so that tiles of that size show one field each and their truth is known.
+GLASS_UM = FIELD_UM
 GLASS = 243
 LABORATORY = "lab-a"
 # Genes follow the share of a tissue, with noise of as many standard deviations of that share.

@@ -73,7 +73,7 @@ def keep_tiles(
     -------
     dict
         Facts: ``n_tiles_kept``, ``tiles_not_kept`` (number of slides by reason) and ``tile_um``,
-        the side of a tile in µm.
+        the side of a tile in µm as it was wanted.
     """
     (draft.path / TILES_FOLDER).mkdir(exist_ok=True)
     lost: dict[str, list[str]] = {}
@@ -87,7 +87,7 @@ def keep_tiles(
             except InputError as error:
                 lost.setdefault(_reason(error, source), []).append(slide_id)
             else:
-                tile_um = spec.tile_px * spec.effective_mpp
+                tile_um = spec.tile_px * spec.target_mpp
                 for (x0, y0), tile in zip(rows.to_numpy().tolist(), tiles, strict=True):
                     _write(draft, tile_file(slide_id, x0, y0), tile)
                     n_kept += 1
