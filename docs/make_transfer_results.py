@@ -4,8 +4,8 @@ Runs the recipes (or resumes them, or finds them finished) and writes the page f
 
     python docs/make_transfer_results.py --data ../shared --run runs/transfer
 
-Under two hours on two idle CPU cores; it can be interrupted and run again. Paper: Zhang et al. 2022,
-HistoKT (published numbers in its Tables 2 to 4 and Fig. 4).
+Under two hours on two idle CPU cores; it can be interrupted and run again. Paper: HistoKT, Zhang
+et al. 2022 (published numbers in its Tables 2 to 4 and Fig. 4).
 """
 
 from __future__ import annotations

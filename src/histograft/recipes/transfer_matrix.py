@@ -10,7 +10,7 @@ from histograft.core.configuration import Role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.recipes.matrix_plan import Plan, plan_matrix
-from histograft.recipes.side_by_side import Job, run_side_by_side
+from histograft.recipes.side_by_side import run_side_by_side
 from histograft.recipes.steps import command_line
 from histograft.verbs.matrix import Matrix, matrix
 from histograft.verbs.networks import find_start
@@ -237,10 +237,11 @@ def transfer_matrix(config: TransferMatrix, reporter: Reporter = SILENT) -> Path
     titles = ("data sets", "networks of single sets", "transfers and controls")
     for stage, title in zip(plan.stages, titles, strict=True):
         run_side_by_side(stage, title, config.workers, config.device, reporter)
-    commands = [command_line("run transfer-matrix", config, config.out)]
-    jobs: list[Job] = [job for stage in plan.stages for job in stage]
-    commands += [command_line(job.verb, job.config, config.out) for job in jobs]
-    report = matrix(_report(config, plan, tuple(commands)), reporter)
+    commands = (
+        command_line("run transfer-matrix", config, config.out),
+        "# --print-commands prints the command of each step",
+    )
+    report = matrix(_report(config, plan, commands), reporter)
     return report.path / "index.html"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -256,16 +256,12 @@ def weight_distillation(config: WeightDistillation, reporter: Reporter = SILENT)
     titles = ("data sets", "networks of single sets", "fusions", "transfers and controls")
     for stage, title in zip(stages, titles, strict=True):
         run_side_by_side(stage, title, config.workers, config.device, reporter)
-    commands = [command_line("run weight-distillation", config, config.out)]
-    commands += [command_line(j.verb, j.config, config.out) for stage in stages for j in stage]
-    made = matrix(_with_commands(report, commands), reporter)
+    commands = (
+        command_line("run weight-distillation", config, config.out),
+        "# --print-commands prints the command of each step",
+    )
+    made = matrix(replace(report, commands=commands), reporter)
     return made.path / "index.html"
-
-
-def _with_commands(report: Matrix, commands: list[str]) -> Matrix:
-    from dataclasses import replace
-
-    return replace(report, commands=tuple(commands))
 
 
 def _combinations(config: WeightDistillation, sources: list[str]) -> list[tuple[str, ...]]:

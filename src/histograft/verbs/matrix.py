@@ -65,7 +65,7 @@ class Matrix:
     patches: Annotated[tuple[Path, ...], Role.INPUT] = ()
     title: str = "Which data set helps which?"
     notices: tuple[str, ...] = ()
-    commands: tuple[str, ...] = ()
+    commands: Annotated[tuple[str, ...], Role.EXECUTION] = ()
 
 
 PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "recommended": {}}
@@ -116,7 +116,8 @@ def matrix(config: Matrix, reporter: Reporter = SILENT) -> Artefact:
         draft.write_text(PAGE, matrix_page(config, tables, cells, patches, draft))
         reporter.note(answer(tables)[0])
         n_tests = int(tables.comparisons["p_adjusted"].notna().sum())
-        return draft.finish({"title": config.title, "n_cells": len(cells), "n_tests": n_tests})
+        facts = {"title": config.title, "n_cells": len(cells), "n_tests": n_tests}
+        return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
 
 
 def _below(paths: Sequence[Path]) -> list[Path]:

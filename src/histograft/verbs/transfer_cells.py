@@ -325,7 +325,7 @@ def _metrics(cell: Cell) -> dict[str, TrialMetric]:
 
 
 def _resampled(groups: pd.Series[str]) -> NDArray[np.int64]:
-    """Number the groups; where all patches are of one, each patch is taken for itself."""
+    """Give each patch the number of its group, or its own where all are of one group."""
     import numpy as np
     import pandas as pd
 
