@@ -13,6 +13,7 @@ from PIL import Image
 from histograft.core.artefact import open_artefact
 from histograft.verbs.evidence import Look, shuffled
 from histograft.verbs.evidence_page import pointing_table
+from histograft.verbs.network_spaces import full_space_scores
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +224,14 @@ def test_labels_are_looked_for_apart():
         Look(1, "b"), Look(0, "a"), Look(0, "b"),
     ]  # fmt: skip
     assert looks_without_masks(table, [1, 0], 1, of_truth=False) == [Look(1, None)]
+
+
+def test_one_group_or_one_class_has_no_vote():
+    features = np.array([[0.0], [0.1], [5.0], [5.1]])
+    labels, groups = np.array(list("aabb")), np.array(list("pqpq"))
+    assert full_space_scores(features, labels, groups)["knn_accuracy"] == 1  # ties: the nearest
+    for one, other in [(labels, groups[[0] * 4]), (labels[[0] * 4], groups)]:
+        assert np.isnan(full_space_scores(features, one, other)["knn_accuracy"])
 
 
 def test_the_pointing_table_by_hand():

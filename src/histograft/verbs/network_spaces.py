@@ -97,7 +97,7 @@ def map_space(
     import pandas as pd
 
     from histograft.learning.embed import embed
-    from histograft.stats.projection import knn_accuracy, silhouette, tsne
+    from histograft.stats.projection import tsne
 
     parts = []
     pixels = (space.images.image(i) for i in range(len(space.table)))
@@ -116,10 +116,38 @@ def map_space(
         }
     ).explode("class", ignore_index=True)
     points = points.assign(dataset=space.dataset, model=name, label=name)
-    scores: dict[str, Any] = {"dataset": space.dataset, "model": name}
-    scores |= {"knn_accuracy": float("nan"), "silhouette": float("nan")}
-    if not space.multilabel:
-        known, groups = labels.to_numpy(str), space.table["group"].to_numpy(str)
-        scores["knn_accuracy"] = knn_accuracy(features, known, groups=groups)
-        scores["silhouette"] = silhouette(features, known)
+    scores = {"dataset": space.dataset, "model": name} | full_space_scores(
+        features, labels.to_numpy(str), space.table["group"].to_numpy(str)
+    )
+    if space.multilabel:
+        scores |= dict.fromkeys(("knn_accuracy", "silhouette"), float("nan"))
     return points, scores, projection.settings
+
+
+def full_space_scores(
+    features: NDArray[np.float32], labels: NDArray[np.str_], groups: NDArray[np.str_]
+) -> dict[str, float]:
+    """Score the neighborhoods of the full space.
+
+    Neighbors of other groups vote; within one group, or on one class, there is nothing to vote on
+    and the accuracy is NaN, not 0.
+
+    Parameters
+    ----------
+    features : float array, shape (N, P)
+        Features.
+    labels, groups : array of str, shape (N,)
+        Class and group of each row.
+
+    Returns
+    -------
+    dict
+        knn_accuracy (0 … 1) and silhouette (-1 … 1), or NaN.
+    """
+    from histograft.stats.projection import knn_accuracy, silhouette
+
+    votes = len(set(labels)) > 1 and len(set(groups)) > 1
+    return {
+        "knn_accuracy": knn_accuracy(features, labels, groups=groups) if votes else float("nan"),
+        "silhouette": silhouette(features, labels),
+    }
