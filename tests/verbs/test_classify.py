@@ -170,12 +170,17 @@ def test_the_report_shows_maps_and_what_stands_for_a_slide(made, tools, tmp_path
     assert tools.run("verify", tmp_path).code == 0
 
 
-def test_another_scale_is_warned_of(made, tools, tmp_path):
+def test_another_scale_or_stain_is_told(made, tools, tmp_path):
     tools.ok(
         "embed", made / "slides.csv", "--network", made / "net0", "--out", tmp_path / "fine",
         "--target-mpp", 0.5, "--tile-px", TILE, "--workers", 1, "--device", "cpu",
+        "--stain", "macenko-tile",
     )  # fmt: skip
     outcome = tools.ok(
         "classify", tmp_path / "fine", "--network", made / "net0", "--out", tmp_path / "tissue"
     )
     assert "tuned at 1 µm/px and judges tiles at 0.5 µm/px" in " ".join(outcome.err.split())
+    tools.ok("draw", "--inputs", tmp_path / "tissue", "--out", tmp_path / "report")
+    page = (tmp_path / "report/index.html").read_text()
+    assert "stain of these tiles was normalized (macenko-tile)" in page
+    assert "do not trust these classes" in page

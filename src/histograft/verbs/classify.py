@@ -146,14 +146,17 @@ def _classify(
         (draft.path / name).mkdir(exist_ok=True)
     shares: list[dict[str, Any]] = []
     scales: set[float] = set()
+    stains: set[str] = set()
     patients = slides["patient_id"].astype(object).where(slides["patient_id"].notna(), None)
     with reporter.task("tissue of tiles", len(slides)) as task:
         for slide_id, patient in zip(slides["slide_id"], patients, strict=True):
             artefact = open_listed(listed, slide_id)
-            table, mpp = _tiles_of(artefact, network, loaded, features)
+            table, stated = _tiles_of(artefact, network, loaded, features)
             _write_tiles(draft, slide_id, table, spec.classes)
             shares += _shares(slide_id, patient, table, spec.classes)
-            scales |= set() if mpp is None else {mpp}
+            if not isinstance(mpp := stated.get("histo_mpp_target", "None"), str):
+                scales.add(float(mpp))
+            stains.add(str(stated.get("histo_stain", "unknown")))
             task.advance(1, slide_id)
     _write_shares(draft, shares)
     note = _scale_note(spec.mpp, scales)
@@ -168,6 +171,7 @@ def _classify(
             "several_classes": spec.task == "multilabel",
             "n_slides": len(slides),
             "n_tiles": int(slides["n_tiles"].sum()),
+            "stains": sorted(stains),
             "notes": [] if note is None else [note],
         }
     )
@@ -175,8 +179,8 @@ def _classify(
 
 def _tiles_of(
     artefact: Artefact, network: Artefact, loaded: Network, features: tuple[str, Point]
-) -> tuple[pd.DataFrame, float | None]:
-    """Classes of the tiles of a slide, and the µm/px that its tiles were wanted at."""
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Classes of the tiles of a slide, and what its features state."""
     import h5py
     import numpy as np
     import pandas as pd
@@ -210,8 +214,7 @@ def _tiles_of(
     table = pd.DataFrame({"x0": coords[:, 0], "y0": coords[:, 1], "side0": int(side0)})
     table["class"] = np.asarray(loaded.spec.classes, dtype=object)[best]
     table["probability"] = probabilities[np.arange(len(best)), best]
-    mpp = stated.get("histo_mpp_target", "None")
-    return TILE_CLASSES.check(table, str(path)), None if isinstance(mpp, str) else float(mpp)
+    return TILE_CLASSES.check(table, str(path)), stated
 
 
 def _write_tiles(draft: Draft, slide_id: str, table: pd.DataFrame, classes: Sequence[str]) -> None:

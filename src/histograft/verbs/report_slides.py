@@ -44,6 +44,10 @@ ONE_OF_ITS_CLASSES = (
     "tables of all tiles are in `tiles/`, outlines for QuPath in `qupath/` of the artefact that "
     "`histograft classify` made."
 )
+OTHER_COLORS = (
+    "The stain of these tiles was normalized ({stain}). A network that was tuned on images with "
+    "their own colors sees others here, and its classes can be wrong for that alone."
+)
 Sketcher = Callable[..., "Picture"]
 
 
@@ -249,6 +253,7 @@ def _tissue(classified: Artefact, lists: Sequence[Artefact], draw: Sketcher) -> 
         f"Tissue of {facts['n_tiles']:,} tiles of {facts['n_slides']:,} slides by the network that "
         f"was tuned on {facts['tuned_on']}, from its stored features `{facts['model']}`.",
         ONE_OF_ITS_CLASSES,
+        *(OTHER_COLORS.format(stain=s) for s in facts["stains"] if s not in ("none", "unknown")),
         *(f"{note[0].upper()}{note[1:]}." for note in facts["notes"]),
     ]
     figures: tuple[Picture, ...] = ()
