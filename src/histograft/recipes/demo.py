@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from histograft.core.configuration import Role, require_at_least
 from histograft.core.reporter import SILENT, Reporter
 from histograft.recipes.ftx import Ftx, ftx
+from histograft.recipes.phantom_check import right_tiles
 from histograft.recipes.phantom_cohort import Cohort, write_cohort
-from histograft.recipes.phantom_slides import write_slides
+from histograft.recipes.phantom_slides import PhantomSlides, write_slides
 from histograft.recipes.steps import command_line
 
 SYNTHETIC = (
@@ -118,6 +119,7 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
     )
     molecular: dict[str, Any] = {}
     notices: tuple[str, ...] = (SYNTHETIC,)
+    files: PhantomSlides | None = None
     if config.n_slides:
         files = write_slides(folder, config.n_slides, seed, config.workers, reporter)
         # Patches and slides are of one laboratory, and the network was tuned on unnormalized ones.
@@ -148,6 +150,11 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
         **molecular,
     )
     page = ftx(recipe, reporter, made_by=command_line("demo", config, config.out))
-    for truth in notices[1:]:
-        reporter.note(truth)
+    if files is not None:
+        n_right, n_tiles = right_tiles(config.out / "tissue", files.fields)
+        reporter.note(files.truth)
+        reporter.note(
+            f"{n_right} of {n_tiles} tiles of these slides get the class of the tissue that was "
+            "drawn there"
+        )
     return page

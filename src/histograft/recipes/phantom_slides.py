@@ -41,6 +41,8 @@ class PhantomSlides:
     ----------
     slides, mutations, sequenced, expression : pathlib.Path
         Tables as users bring them.
+    fields : pathlib.Path
+        Table of what is drawn where: slide_id, x0, y0 (level-0 pixels) and tissue.
     truth : str
         What is true of them, for people.
     """
@@ -49,6 +51,7 @@ class PhantomSlides:
     mutations: Path
     sequenced: Path
     expression: Path
+    fields: Path
     truth: str
 
     def as_options(self) -> dict[str, Path]:
@@ -112,7 +115,7 @@ def write_slides(
         for _ in map_in_order(executor, _draw, jobs):
             task.advance()
     shares = {"tumor": tumor / n_fields, "lymphoid": lymphoid / n_fields}
-    return _write_tables(out, shares, n_patients, rng)
+    return _write_tables(out, shares, _write_fields(out, jobs), rng)
 
 
 def _draw(job: _Job) -> None:
@@ -140,9 +143,24 @@ def _draw(job: _Job) -> None:
     write_bytes(job.path, phantom_slide(pixels, mpp, vendor="aperio"))
 
 
+def _write_fields(out: Path, jobs: list[_Job]) -> Path:
+    from histograft.imaging.phantom import LABORATORIES
+
+    mpp = LABORATORIES[LABORATORY].native_mpp
+    side, margin = round(FIELD_UM / mpp), round(GLASS_UM / mpp)
+    rows = [["slide_id", "x0", "y0", "tissue"]]
+    for job in jobs:
+        for field, tissue in enumerate(job.tissues):
+            row, column = divmod(field, FIELDS_A_SIDE)
+            x0, y0 = margin + column * side, margin + row * side
+            rows.append([job.path.stem, str(x0), str(y0), tissue])
+    return _write(out / "fields.csv", rows, ",")
+
+
 def _write_tables(
-    out: Path, shares: dict[str, NDArray[np.float64]], n_patients: int, rng: np.random.Generator
+    out: Path, shares: dict[str, NDArray[np.float64]], fields: Path, rng: np.random.Generator
 ) -> PhantomSlides:
+    n_patients = len(shares["tumor"])
     patients = [f"patient{patient:02d}" for patient in range(n_patients)]
     scores = {name: (share - share.mean()) / share.std() for name, share in shares.items()}
     noise = rng.normal(size=(len(EXPRESSED) + len(SILENT_GENES), n_patients))
@@ -172,6 +190,7 @@ def _write_tables(
         _write(out / "mutations.maf", maf, "\t"),
         _write(out / "sequenced.txt", [[name] for name in patients], "\t"),
         _write(out / "expression.tsv", matrix, "\t"),
+        fields,
         known_truth(EXPRESSED | MUTATED, shares, mutated, expression),
     )
 
