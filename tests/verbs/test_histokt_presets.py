@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from histograft.core.configuration import from_mapping, preset_values
 from histograft.core.errors import InputError
 from histograft.learning.optimizers import make_schedule
-from histograft.verbs.train import HISTOKT_RATES, PRESETS, Train
+from histograft.verbs.train import HISTOKT_RATES, PRESETS, Train, train
 from histograft.verbs.training import _regime
 
 BOTH = {
@@ -77,7 +77,7 @@ def test_house_defaults_leave_validation_and_statistics_alone():
 @pytest.mark.parametrize("change", [{"tune": "head"}, {"tune": "two-step"}, {"schedule": "cosine"}])
 def test_rmsgd_is_refused_where_something_else_sets_rates(change):
     with pytest.raises(InputError, match="rmsgd"):
-        made("stage1", **change)
+        train(made("stage1", **change))
 
 
 def test_two_stages_and_several_labels_through_the_command_line(tmp_path, tools):

@@ -162,16 +162,6 @@ class Train:
                 f"--norm {self.norm} and --mean or --std contradict each other",
                 "give one of them",
             )
-        if self.optimizer == "rmsgd":
-            self._check_rmsgd()
-
-    def _check_rmsgd(self) -> None:
-        if self.tune in ("head", "two-step") or self.schedule != "constant":
-            raise InputError(
-                f"--optimizer rmsgd sets the rates of convolutions itself: it goes neither with "
-                f"--tune {self.tune} nor with --schedule {self.schedule}",
-                "give --tune all --schedule constant, or another optimizer",
-            )
 
 
 # What HistoKT's training and tuning have in common (Zhang et al. 2022, its code and its logs).
@@ -240,6 +230,7 @@ def train(config: Train, reporter: Reporter = SILENT) -> Artefact:
     ArtefactError
         The folder is taken, or cannot be written.
     """
+    _check_rmsgd(config)
     patches = open_artefact(config.patches, "patches")
     start = find_start(config.init, config.arch, config.arch_kwargs, config.mean, config.std)
     for fact in start.assumed:
@@ -266,6 +257,16 @@ def _identity(config: Train, start: Start, patches: Artefact) -> Identity:
     settings = _settings(config, start, patches)
     inputs = (patches.as_input("patches"), start.record)
     return Identity("network", "train", VERSION, settings, inputs, config.seed)
+
+
+def _check_rmsgd(config: Train) -> None:
+    fits = config.tune in ("all", "body") and config.schedule == "constant"
+    if config.optimizer == "rmsgd" and not fits:
+        raise InputError(
+            "--optimizer rmsgd sets the rates of convolutions itself: it does not go with --tune "
+            f"{config.tune} and --schedule {config.schedule}",
+            "give --tune all --schedule constant, or another optimizer",
+        )
 
 
 # Fields that came later. They count only where they are not at their default, so that what was
