@@ -19,7 +19,8 @@ from histograft.core.errors import InputError
 from histograft.core.executor import open_threads
 from histograft.core.seeds import generator
 from histograft.learning.alignment import align_to, channels_moved
-from histograft.learning.fuse_layers import FROM_FIRST, MODES, Kept, Matrix, Mode, fuse_matrices
+from histograft.learning.eigenvectors import Matrix
+from histograft.learning.fuse_layers import FROM_FIRST, MODES, Kept, Mode, fuse_matrices
 from histograft.learning.fuse_states import State, matched_names
 
 __all__ = ["MODES", "FuseReport", "Mode", "fuse_report", "fuse_state_dicts"]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Literal, Protocol, get_args
 
 import numpy as np
-import scipy.linalg
-from numpy.typing import NDArray
+
+from histograft.learning.eigenvectors import Matrix, top_eigenvectors
 
 Mode = Literal[
     "paper",
@@ -26,8 +26,6 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 AVERAGES: tuple[Mode, ...] = ("average", "aligned-average")
 # What they make is the first network's filters, so that the order of networks matters.
 FROM_FIRST: tuple[Mode, ...] = ("paper", "paper-normalized", "first-only", "random-subspace")
-
-Matrix = NDArray[np.float64]
 
 
 class Kept(Protocol):
@@ -83,10 +81,10 @@ class TopSubspace:
         stack = np.concatenate(matrices)
         self._left: Matrix | None = None
         if stack.shape[0] < stack.shape[1]:
-            _, self._left = _top_eigenvectors(stack @ stack.T, rank)
+            _, self._left = top_eigenvectors(stack @ stack.T, rank)
             self.factor = self._left.T @ stack
         else:
-            values, self._right = _top_eigenvectors(stack.T @ stack, rank)
+            values, self._right = top_eigenvectors(stack.T @ stack, rank)
             self.factor = np.sqrt(np.maximum(values, 0.0))[:, None] * self._right.T
 
     factor: Matrix
@@ -216,16 +214,3 @@ def _mean(matrices: Sequence[Matrix]) -> Matrix:
     for matrix in matrices[1:]:
         total += matrix
     return total / len(matrices)
-
-
-def _top_eigenvectors(gram: Matrix, rank: int) -> tuple[Matrix, Matrix]:
-    """Return the largest eigenvalues, largest first, and their eigenvectors as columns."""
-    size = len(gram)
-    values, vectors = scipy.linalg.eigh(
-        gram,
-        subset_by_index=[size - rank, size - 1],
-        driver="evr",
-        overwrite_a=True,
-        check_finite=False,
-    )
-    return values[::-1], np.ascontiguousarray(vectors[:, ::-1])
