@@ -10,7 +10,7 @@ import pytest
 
 from histograft.core.artefact import open_artefact
 from histograft.recipes.matrix_plan import plan_matrix
-from histograft.recipes.transfer_matrix import TransferMatrix
+from histograft.recipes.transfer_matrix import PRESETS, TransferMatrix
 
 SMALL = (
     "--target-mpp", 1, "--patch-px", 32, "--arch", "resnet10t", "--epochs", 1, "--trials", 1,
@@ -112,3 +112,36 @@ def test_unknown_names_are_refused(tools, tmp_path):
     assert outcome.code != 0
     assert "kidney" in outcome.err
     assert "lung, colon" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("patch_px", 272), ("target_mpp", 1.0), ("overlap", 0.25), ("trials", 3),
+        ("epochs", 250), ("source_epochs", None), ("batch_size", 64), ("weight_decay", 5e-4),
+        ("optimizer", "adamp"), ("schedule", "step-20"),
+        ("learning_rates", (1e-3, 5e-4, 2e-4, 1e-4, 5e-5)),
+        ("source_optimizer", "rmsgd"), ("source_lr", 0.03), ("source_schedule", "constant"),
+        ("augment", "histokt"), ("augment_fine", "histokt"), ("bn_update", True),
+        ("multilabel_loss", "one-vs-all"), ("norm", "source"), ("arch", "resnet18"),
+        ("init", ("random", "imagenet")), ("tune", ("fine", "deep")), ("upsample", "allow"),
+    ],
+)  # fmt: skip
+def test_the_papers_values(field, value, tmp_path):
+    config = TransferMatrix(sets=(tmp_path / "a", tmp_path / "b"), out=tmp_path, **PRESETS["paper"])
+    assert getattr(config, field) == value
+
+
+def test_a_paper_cell_is_tuned_as_the_paper_tunes(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    config = TransferMatrix(
+        sets=(tmp_path / "a", tmp_path / "b"), out=tmp_path / "run", **PRESETS["paper"]
+    )
+    _, networks, cells = plan_matrix(config).stages
+    tuned = next(job.config for job in cells if job.config.tune == "deep")
+    assert (tuned.optimizer, tuned.schedule, tuned.select, tuned.select_by) == (
+        "adamp", "step-20", "best", "accuracy",
+    )  # fmt: skip
+    source = networks[0].config
+    assert (source.optimizer, source.random_start, source.hidden) == ("rmsgd", "he-fan-out", (0,))

@@ -202,7 +202,9 @@ def tuning_options(config: TransferMatrix | WeightDistillation) -> dict[str, Any
         "augment", "class_weights", "multilabel_loss", "norm", "strict_scale", "precision",
         "seed", "device",
     )  # fmt: skip
-    return {name: getattr(config, name) for name in names}
+    further = ("augment_fine", "bn_update")  # where a recipe tunes the classifier alone
+    chosen = [*names, *(name for name in further if hasattr(config, name))]
+    return {name: getattr(config, name) for name in chosen}
 
 
 def cell_label(cell: Transfer) -> str:

@@ -76,6 +76,10 @@ class TransferMatrix:
         Weight decay of both steps.
     augment : str
         Of training patches, where all layers learn.
+    augment_fine : str
+        The same where only the classifier is tuned; "none" lets the other layers run once.
+    bn_update : bool
+        Let BatchNorm statistics follow the patches in fine-tuning, as HistoKT's code does.
     class_weights : bool
         Weigh the loss so that each class counts alike.
     multilabel_loss : str
@@ -145,6 +149,8 @@ class TransferMatrix:
     batch_size: int = 64
     weight_decay: float = 5e-4
     augment: Literal["none", "flips", "flips-turns", "histokt"] = "flips-turns"
+    augment_fine: Literal["none", "flips", "flips-turns", "histokt"] = "none"
+    bn_update: bool = False
     class_weights: bool = False
     multilabel_loss: Literal["plain", "one-vs-all"] = "plain"
     norm: Literal["source", "target", "imagenet"] = "source"
@@ -199,6 +205,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "source_schedule": "constant",
         "source_lr": 0.03,
         "augment": "histokt",
+        "augment_fine": "histokt",
+        "bn_update": True,
         "multilabel_loss": "one-vs-all",
         "overlap": 0.25,
         "upsample": "allow",
