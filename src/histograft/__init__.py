@@ -26,6 +26,7 @@ _VERBS = {
     "classify": "Classify",
     "transfer": "Transfer",
     "matrix": "Matrix",
+    "ladder": "Ladder",
     "predict": "Predict",
     "compare": "Compare",
     "draw": "Draw",

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
+from small_pieces import write_pieces
 
 from histograft.core.artefact import open_artefact
 from histograft.core.errors import InputError
@@ -15,23 +15,6 @@ from histograft.verbs.patch_images import images_of, load_patches
 from histograft.verbs.rescale import Rescale, rescale
 
 SMALL = {"epochs": 2, "batch_size": 8, "norm_groups": 8, "device": "cpu", "augment": "none"}
-SIDES = [(64, 80), (80, 64), (64, 64), (72, 75)]
-
-
-def write_set(folder, n, *, first=0, splits=("train", "train", "val", "test")):
-    """Red and blue pieces of patients with two pieces each."""
-    folder.mkdir()
-    rng = np.random.default_rng(first)
-    rows = []
-    for i in range(first, first + n):
-        label = "ab"[(i // 2) % 2]
-        color = np.array([200, 60, 60] if label == "a" else [60, 60, 200])
-        pixels = np.clip(color + rng.normal(0, 40, (*SIDES[i % 4], 3)), 0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / f"{i}.png")
-        rows.append((f"{i}.png", label, f"p{i // 2}", splits[(i // 4) % len(splits)]))
-    pd.DataFrame(rows, columns=["file", "label", "group", "split"]).to_csv(
-        folder / "samples.csv", index=False
-    )
 
 
 def levels(folder, *factors):
@@ -47,8 +30,8 @@ def levels(folder, *factors):
 def world(tmp_path_factory):
     """Two levels of labelled and of unlabelled pieces, and a teacher."""
     folder = tmp_path_factory.mktemp("world")
-    write_set(folder / "labelled", 32)
-    write_set(folder / "more", 8, first=100, splits=("train",))
+    write_pieces(folder / "labelled", 32)
+    write_pieces(folder / "more", 8, first=100, splits=("train",))
     fine, coarse = levels(folder / "labelled", 1, 2)
     more_fine, more = levels(folder / "more", 1, 2)
     teacher = distill(Distill(fine, out=folder / "teacher", **(SMALL | {"epochs": 8, "lr": 0.01})))
@@ -160,7 +143,7 @@ def test_what_does_not_fit_is_refused(world, tmp_path):
         run(world, "x", **(pair | {"fine": world["more"]["unlabelled_fine"]}))
     with pytest.raises(InputError, match="mean different things"):
         run(world, "x", **pair, norm_groups=16)
-    write_set(tmp_path / "set", 32)
+    write_pieces(tmp_path / "set", 32)
     (level,) = levels(tmp_path / "set", 4)
     with pytest.raises(InputError, match="smaller than the network's stride of 32 px"):
         run(world, "small", patches=level)
@@ -172,7 +155,7 @@ def test_what_does_not_fit_is_refused(world, tmp_path):
 
 
 def test_unlabelled_pieces_of_the_test_patients_are_refused(world, tmp_path):
-    write_set(tmp_path / "overlap", 4, first=12, splits=("train",))  # p6 and p7 are tested
+    write_pieces(tmp_path / "overlap", 4, first=12, splits=("train",))  # p6 and p7 are tested
     fine, coarse = levels(tmp_path / "overlap", 1, 2)
     with pytest.raises(InputError, match=r"2 group\(s\) of the test .*such as p6"):
         run(world, "x", **world["pair"], unlabelled=coarse, unlabelled_fine=fine)

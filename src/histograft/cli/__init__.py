@@ -17,7 +17,13 @@ from histograft.cli.layers import ConfigLayers
 from histograft.cli.signals import Terminated, heard_sigterm
 from histograft.cli.terminal import STDERR, STDOUT, TerminalReporter, print_error, print_table
 from histograft.core.errors import HistograftError
-from histograft.recipes import demo, ftx, transfer_matrix, weight_distillation
+from histograft.recipes import (
+    demo,
+    ftx,
+    resolution_distillation,
+    transfer_matrix,
+    weight_distillation,
+)
 from histograft.verbs import (
     classify,
     compare,
@@ -27,6 +33,7 @@ from histograft.verbs import (
     embed,
     explain,
     fuse,
+    ladder,
     matrix,
     pool,
     predict,
@@ -99,6 +106,7 @@ _COMMANDS: dict[tuple[str, ...], tuple[ModuleType, type[Any], Callable[..., Any]
     ("explain",): (explain, explain.Explain, explain.explain),
     ("transfer",): (transfer, transfer.Transfer, transfer.transfer),
     ("matrix",): (matrix, matrix.Matrix, matrix.matrix),
+    ("ladder",): (ladder, ladder.Ladder, ladder.ladder),
     ("convert",): (convert, convert.Convert, convert.convert),
     ("demo",): (demo, demo.Demo, demo.demo),
     ("run", "ftx"): (ftx, ftx.Ftx, ftx.ftx),
@@ -111,6 +119,11 @@ _COMMANDS: dict[tuple[str, ...], tuple[ModuleType, type[Any], Callable[..., Any]
         weight_distillation,
         weight_distillation.WeightDistillation,
         weight_distillation.weight_distillation,
+    ),
+    ("run", "resolution-distillation"): (
+        resolution_distillation,
+        resolution_distillation.ResolutionDistillation,
+        resolution_distillation.resolution_distillation,
     ),
 }
 for _path, (_module, _cls, _work) in _COMMANDS.items():

@@ -1,0 +1,309 @@
+"""Resolution distillation (DiPalma 2021) on your own slides' pieces or images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from histograft.core.configuration import Role, require_at_least
+from histograft.core.errors import InputError
+from histograft.core.reporter import SILENT, Reporter
+from histograft.recipes.steps import Recipe, command_line
+from histograft.verbs.distill import Distill, distill
+from histograft.verbs.ladder import Ladder, ladder
+from histograft.verbs.rescale import Rescale, rescale
+from histograft.verbs.sources import read_source
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolutionDistillation:
+    """Find how far the resolution can be lowered before it costs accuracy, and what that saves.
+
+    Makes whole pieces at every level from the native images, trains a teacher at the finest one
+    and, at each lower one, a baseline from labels and students that learn from the teacher (also
+    on unlabelled pieces, and then fine-tuned on labels), once for each seed. The report is
+    OUT/report/index.html, its numbers OUT/report/ladder.csv.
+
+    Attributes
+    ----------
+    samples : Path
+        A samples.csv (columns file, label, and if known group, split, mpp), a folder with one, or
+        a folder of class folders. Images may have any sizes.
+    out : Path
+        Folder for everything.
+    unlabelled : tuple of Path
+        Sets of further images whose labels are not read, such as a small one and a larger one that
+        holds it; each is tried by itself. None may hold test images or test groups.
+    teacher_mpp : float
+        µm/px of the teacher, or "native" where all images have one scale.
+    ladder : tuple of float
+        Lower levels: µm/px, or with --scale relative factors.
+    scale : str
+        "mpp", or "relative" for images of unknown scale.
+    mpp : float
+        µm/px of those images for which the table states none.
+    epochs : int
+        Most epochs of each training.
+    seeds : int
+        Trainings of each condition.
+    margin : float
+        Loss of top-1 accuracy that still counts as none.
+    arch : str
+        dipalma_resnet10, or a timm ResNet.
+    norm_groups : int
+        Groups of GroupNorm.
+    norm : str
+        Mean and standard deviation of the pixels: of each scale's "own" training pieces, or the
+        "teacher"'s for all.
+    lr : float
+        Learning rate.
+    batch_size : int
+        Pieces of a step.
+    augment : str
+        Of training pieces, see `histograft distill`.
+    select : str
+        Keep the weights of the "last" epoch, or the "best" on the validation pieces.
+    judge : str
+        What is best: the lowest "loss", or the highest "macro-f1".
+    temperature : float
+        Of the softmax of teacher and student.
+    resize : str
+        How the teacher's map is shrunk: both ways of the paper, max-pool, bicubic, or authors.
+    fine_tune : str
+        Fine-tune students of unlabelled sets on labels: "yes", as the paper, or "no".
+    max_pixels : int
+        Cut pieces with more pixels at the teacher's level to their central field.
+    checkpointing : bool
+        Compute stages again in the backward pass, for large pieces.
+    precision : str
+        Arithmetic of the trainings.
+    split_column : str
+        Column of the samples table to use as split, if it holds training and test rows.
+    val_fraction : float
+        Share of the groups for validation where splits are drawn.
+    test_fraction : float
+        Share of the groups for testing where splits are drawn.
+    val_of_train : float
+        Share of the training groups that validate where the stated split has no validation rows.
+    draws : int
+        Bootstrap draws.
+    published : bool
+        Also compute what the paper's tables call accuracy.
+    print_commands : bool
+        Print the commands of all steps, one a line and in order, and do nothing.
+    title : str
+        Heading of the report.
+    seed : int
+        Root seed of splits and first of the seeds.
+    workers : int
+        Processes that make pieces; all cores by default.
+    device : str
+        auto, cpu or cuda.
+    """
+
+    samples: Annotated[Path, Role.INPUT] = field(kw_only=False)
+    out: Annotated[Path, Role.OUTPUT]
+    unlabelled: Annotated[tuple[Path, ...], Role.INPUT] = ()
+    teacher_mpp: float | Literal["native"] = "native"
+    ladder: tuple[float, ...] = (2.0, 4.0, 8.0)
+    scale: Literal["mpp", "relative"] = "mpp"
+    mpp: float | None = None
+    epochs: int = 100
+    seeds: int = 3
+    margin: float = 0.02
+    arch: str = "dipalma_resnet10"
+    norm_groups: int = 32
+    norm: Literal["own", "teacher"] = "own"
+    lr: float = 1e-3
+    batch_size: int = 32
+    augment: Literal["none", "flips", "jitter-flips", "jitter-flips-turns"] = "jitter-flips"
+    select: Literal["last", "best"] = "best"
+    judge: Literal["loss", "macro-f1"] = "loss"
+    temperature: float = 1.0
+    resize: Literal["both", "max-pool", "bicubic", "authors"] = "both"
+    fine_tune: Literal["yes", "no"] = "yes"
+    max_pixels: int | None = None
+    checkpointing: bool = False
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    split_column: str | None = None
+    val_fraction: float = 0.15
+    test_fraction: float = 0.15
+    val_of_train: float = 0.15
+    draws: int = 10_000
+    published: bool = False
+    print_commands: Annotated[bool, Role.EXECUTION] = False
+    title: str = "How far can the resolution be lowered?"
+    seed: int = 0
+    workers: Annotated[int | None, Role.EXECUTION] = None
+    device: Annotated[Literal["auto", "cpu", "cuda"], Role.EXECUTION] = "auto"
+
+    def __post_init__(self) -> None:
+        require_at_least(self.seeds, 1, "seeds")
+        if not self.ladder or len(set(self.ladder)) < len(self.ladder) or min(self.ladder) <= 0:
+            raise InputError(f"--ladder is {self.ladder}", "give levels above 0, each once")
+        here = Path()
+        _pieces(self, here, here, 1.0)
+        Distill(here, out=here, **_training(self, self.seed))
+        _report(self, [], [], ())
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "teacher_mpp": 1.0,
+        "ladder": (2.0, 4.0, 8.0, 16.0),
+        "norm": "teacher",
+        "judge": "macro-f1",
+        "val_of_train": 0.0,
+        "published": True,
+    },
+    "recommended": {"augment": "jitter-flips-turns"},
+}
+
+
+def resolution_distillation(
+    config: ResolutionDistillation, reporter: Reporter = SILENT
+) -> Path | str:
+    """Run the recipe.
+
+    Parameters
+    ----------
+    config : ResolutionDistillation
+        What to do.
+    reporter : Reporter
+        Whom to tell.
+
+    Returns
+    -------
+    pathlib.Path or str
+        The report's page; with ``print_commands`` the commands, one a line, and nothing was done.
+
+    Raises
+    ------
+    HistograftError
+        A step cannot be done; the message says which and why.
+    """
+    finest = _teacher_level(config)
+    if min(config.ladder) <= finest:
+        raise InputError(
+            f"the ladder begins at {min(config.ladder):g}, the teacher at {finest:g}",
+            "give levels that are coarser than the teacher's",
+        )
+    steps = _steps(config, finest)
+    if config.print_commands:
+        return "\n".join(command_line(verb, step, None) for verb, step in steps)
+    work: dict[str, Any] = {"rescale": rescale, "distill": distill, "ladder": ladder}
+    recipe = Recipe(config.out, reporter)
+    for verb, step in steps[:-1]:
+        recipe.run(work[verb], step)
+    whole = command_line("run resolution-distillation", config, config.out)
+    report = _report(config, steps, _levels(config, finest), (whole, *recipe.commands))
+    return ladder(report, reporter).path / "index.html"
+
+
+def _teacher_level(config: ResolutionDistillation) -> float:
+    if config.teacher_mpp != "native":
+        return float(config.teacher_mpp)
+    if config.scale == "relative":
+        return 1.0
+    stated = read_source(config.samples).table["mpp"].dropna().unique()
+    found = sorted({float(m) for m in stated})
+    if not found and config.mpp is not None:
+        found = [config.mpp]
+    if len(found) != 1:
+        raise InputError(
+            f"the images have {len(found)} known scales, so their native one is no single level",
+            "give --teacher-mpp in µm/px, state --mpp, or give factors by --scale relative",
+        )
+    return found[0]
+
+
+def _levels(config: ResolutionDistillation, finest: float) -> list[Path]:
+    return [config.out / "pieces" / f"{level:g}" for level in (finest, *sorted(config.ladder))]
+
+
+def _steps(config: ResolutionDistillation, finest: float) -> list[tuple[str, Any]]:
+    """Every verb with its configuration, in order; the report is the last."""
+    fine, *coarse = _levels(config, finest)
+    levels = (finest, *sorted(config.ladder))
+    steps: list[tuple[str, Any]] = []
+    sets = [(config.samples, config.out / "pieces")]
+    names = [f"unlabelled-{i}" for i in range(1, len(config.unlabelled) + 1)]
+    sets += [(s, config.out / n) for s, n in zip(config.unlabelled, names, strict=True)]
+    for samples, folder in sets:
+        for level in levels:
+            made = _pieces(config, samples, folder / f"{level:g}", level, finest)
+            steps.append(("rescale", made))
+    for seed in range(config.seed, config.seed + config.seeds):
+        options, folder = _training(config, seed), config.out / "networks" / f"seed-{seed}"
+        teacher = folder / "teacher"
+        steps.append(("distill", Distill(fine, out=teacher, **options)))
+        for pieces in coarse:
+            at = folder / pieces.name
+            steps.append(("distill", Distill(pieces, out=at / "baseline", **options)))
+            pair = options | {"teacher": teacher, "fine": fine}
+            steps.append(("distill", Distill(pieces, out=at / "kd", **pair)))
+            for name in names:
+                more: dict[str, Any] = {
+                    "unlabelled": config.out / name / pieces.name,
+                    "unlabelled_fine": config.out / name / fine.name,
+                }
+                student = at / f"kd-{name}"
+                steps.append(("distill", Distill(pieces, out=student, **pair, **more)))
+                if config.fine_tune == "yes":
+                    head = options | {"init": str(student), "tune": "head"}
+                    tuned = at / f"kd-{name}-tuned"
+                    steps.append(("distill", Distill(pieces, out=tuned, **head)))
+    return [*steps, ("ladder", _report(config, steps, [fine, *coarse], ()))]
+
+
+def _pieces(
+    config: ResolutionDistillation,
+    samples: Path,
+    out: Path,
+    level: float,
+    finest: float | None = None,
+) -> Rescale:
+    return Rescale(
+        samples,
+        out=out,
+        level=level,
+        scale=config.scale,
+        mpp=config.mpp,
+        max_pixels=config.max_pixels,
+        max_pixels_level=None if config.max_pixels is None else finest,
+        split_column=config.split_column,
+        val_fraction=config.val_fraction,
+        test_fraction=config.test_fraction,
+        val_of_train=config.val_of_train,
+        seed=config.seed,
+        workers=config.workers,
+    )
+
+
+def _training(config: ResolutionDistillation, seed: int) -> dict[str, Any]:
+    names = (
+        "epochs", "arch", "norm_groups", "norm", "lr", "batch_size", "augment", "select", "judge",
+        "temperature", "resize", "checkpointing", "precision", "device",
+    )  # fmt: skip
+    return {name: getattr(config, name) for name in names} | {"seed": seed}
+
+
+def _report(
+    config: ResolutionDistillation,
+    steps: list[tuple[str, Any]],
+    levels: list[Path],
+    commands: tuple[str, ...],
+) -> Ladder:
+    return Ladder(
+        networks=tuple(step.out for verb, step in steps if verb == "distill"),
+        patches=tuple(levels),
+        out=config.out / "report",
+        margin=config.margin,
+        draws=config.draws,
+        published=config.published,
+        title=config.title,
+        commands=commands,
+        seed=config.seed,
+        device=config.device,
+    )

@@ -1,0 +1,203 @@
+"""Say how far the resolution can be lowered: the report of a ladder of scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from histograft.core.artefact import Artefact, Draft, Identity, make_once, open_artefact
+from histograft.core.configuration import Role, fields_with_role, require_at_least
+from histograft.core.errors import InputError
+from histograft.core.reporter import SILENT, Reporter
+from histograft.verbs.ladder_page import ladder_page
+from histograft.verbs.ladder_tables import (
+    Rung,
+    comparison_table,
+    find_rungs,
+    judge,
+    ladder_table,
+)
+from histograft.verbs.ladder_told import answer
+from histograft.verbs.networks import load_network
+from histograft.verbs.piece_pairs import Pieces
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VERSION = 1
+PAGE = "index.html"
+LADDER = "ladder.csv"
+COMPARISONS = "comparisons.csv"
+SIZES = "sizes.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ladder:
+    """Compare students, baselines and teacher over scales, and say how low is still good enough.
+
+    Attributes
+    ----------
+    networks : tuple of Path
+        Network artefacts of `histograft distill`: teachers, baselines and students, each condition
+        with the same seeds.
+    out : Path
+        Folder of the report artefact; new or empty. Its page is index.html.
+    patches : tuple of Path
+        Patches artefacts of the levels, for sizes of pieces and their cost.
+    margin : float
+        Loss of top-1 accuracy that still counts as none, stated before results are seen.
+    draws : int
+        Bootstrap draws.
+    published : bool
+        Also compute what the paper's tables call accuracy, to compare with them.
+    repeats : int
+        Timed passes for the milliseconds of a piece; 0: none.
+    title : str
+        Heading of the report.
+    commands : tuple of str
+        Commands that made the results, to be printed on the page.
+    seed : int
+        Seed of the draws.
+    device : str
+        Where passes are timed: auto, cpu or cuda.
+    """
+
+    networks: Annotated[tuple[Path, ...], Role.INPUT]
+    out: Annotated[Path, Role.OUTPUT]
+    patches: Annotated[tuple[Path, ...], Role.INPUT] = ()
+    margin: float = 0.02
+    draws: int = 10_000
+    published: bool = False
+    repeats: Annotated[int, Role.EXECUTION] = 3
+    title: str = "How far can the resolution be lowered?"
+    commands: tuple[str, ...] = ()
+    seed: int = 0
+    device: Annotated[Literal["auto", "cpu", "cuda"], Role.EXECUTION] = "auto"
+
+    def __post_init__(self) -> None:
+        require_at_least(self.draws, 100, "draws")
+        require_at_least(self.repeats, 0, "repeats")
+        require_at_least(self.seed, 0, "seed")
+        if not self.margin > 0:
+            raise InputError(f"--margin is {self.margin}", "give more than 0, such as 0.02")
+
+
+PRESETS: dict[str, dict[str, Any]] = {"paper": {"published": True}, "recommended": {}}
+
+
+def ladder(config: Ladder, reporter: Reporter = SILENT) -> Artefact:
+    """Make a report artefact.
+
+    Parameters
+    ----------
+    config : Ladder
+        What to do.
+    reporter : Reporter
+        Whom to tell.
+
+    Returns
+    -------
+    Artefact
+        Of kind ``report``: ``index.html``, ``ladder.csv``, ``comparisons.csv``, ``sizes.csv`` and
+        ``figures/``.
+
+    Raises
+    ------
+    InputError
+        The networks are no ladder: no teacher, other seeds, other test pieces.
+    ArtefactError
+        The folder is taken, or cannot be written.
+    """
+    networks = [open_artefact(path, "network") for path in config.networks]
+    patches = [open_artefact(path, "patches") for path in config.patches]
+    inputs = tuple(
+        artefact.as_input(role)
+        for role, given in (("networks", networks), ("patches", patches))
+        for artefact in given
+    )
+    settings = fields_with_role(config, Role.SETTING)
+    identity = Identity("report", "ladder", VERSION, settings, inputs, config.seed)
+
+    def work(draft: Draft) -> Artefact:
+        rungs = find_rungs(networks)
+        with reporter.task("draws and tests", 1) as task:
+            judged = judge(
+                rungs,
+                margin=config.margin,
+                n_draws=config.draws,
+                published=config.published,
+                seed=config.seed,
+            )
+            task.advance()
+        costs = _costs(config, rungs, patches)
+        tables = {LADDER: ladder_table(judged, costs), COMPARISONS: comparison_table(judged)}
+        tables[SIZES] = _sizes(patches)
+        for name, table in tables.items():
+            with draft.writing(name) as path:
+                table.to_csv(path, index=False, float_format="%.10g")
+        draft.write_text(PAGE, ladder_page(config, judged, tables[SIZES], costs, draft))
+        sentence = answer(judged, costs)
+        reporter.note(sentence)
+        facts = {"title": config.title, "answer": sentence, "n_rungs": len(rungs)}
+        return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
+
+    return make_once(config.out, identity, work, reporter)
+
+
+def _costs(
+    config: Ladder, rungs: list[Rung], patches: list[Artefact]
+) -> dict[float, dict[str, float]]:
+    """Cost of a test piece at each level; milliseconds are those of a piece of median size."""
+    from histograft.learning.cost import measure
+
+    found: dict[float, dict[str, float]] = {}
+    for rung in rungs:
+        if rung.level in found:
+            continue
+        ms = float("nan")
+        given = [p for p in patches if p.facts.get("level") == rung.level]
+        if given and config.repeats:
+            shape = _median_shape(given[0])
+            network = load_network(rung.networks[0])
+            ms = measure(network, shape, repeats=config.repeats, device=config.device).ms
+        gmacs = float(rung.networks[0].facts["macs_per_piece"]) / 1e9
+        found[rung.level] = {"gmacs": gmacs, "ms_per_piece": ms}
+    return found
+
+
+def _shapes(artefact: Artefact) -> pd.DataFrame:
+    import pandas as pd
+
+    from histograft.verbs.patch_images import load_patches
+
+    rows = load_patches(artefact)
+    pieces = Pieces(artefact, rows)
+    shapes = [pieces.shape(i) for i in range(len(rows))]
+    sizes = pd.DataFrame(shapes, columns=["height", "width"], index=rows.index)
+    return sizes.assign(split=rows["split"], label=rows["label"])
+
+
+def _median_shape(artefact: Artefact) -> tuple[int, int]:
+    sizes = _shapes(artefact)
+    sizes = sizes[sizes["split"] == "test"] if (sizes["split"] == "test").any() else sizes
+    return int(sizes["height"].median()), int(sizes["width"].median())
+
+
+def _sizes(patches: list[Artefact]) -> pd.DataFrame:
+    """Sizes and counts of the pieces, as Tables 1 to 4 of the paper."""
+    import pandas as pd
+
+    rows = []
+    for artefact in patches:
+        sizes = _shapes(artefact)
+        row: dict[str, Any] = {"dataset": artefact.facts["dataset"]}
+        row["level"] = artefact.facts.get("level")
+        for side in ("height", "width"):
+            values = sizes[side]
+            row |= {f"{side}_median": values.median(), f"{side}_max": values.max()}
+            row |= {f"{side}_q1": values.quantile(0.25), f"{side}_q3": values.quantile(0.75)}
+        named = sizes["split"] + ":" + sizes["label"]
+        row |= {str(name): int(n) for name, n in named.value_counts(sort=False).items()}
+        rows.append(row)
+    return pd.DataFrame(rows)

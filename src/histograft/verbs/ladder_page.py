@@ -1,0 +1,178 @@
+"""The report page of a ladder of scales."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from histograft.core.artefact import Draft
+from histograft.figures.numerals import (
+    format_p,
+    percent,
+    percent_range,
+    points,
+    points_range,
+)
+from histograft.verbs.comparison_told import records
+from histograft.verbs.draw import broken
+from histograft.verbs.ladder_tables import BASELINE, HEADLINE, TEACHER, Judged, comparison_table
+from histograft.verbs.ladder_told import answer, caveats, condition_name, scale_name
+from histograft.verbs.report_sections import Sketch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from histograft.figures.page import Picture, Section
+    from histograft.verbs.ladder import Ladder
+
+SHOWN = {
+    "accuracy_top1": "top-1 accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "macro_precision": "macro precision",
+    "macro_auroc": "macro AUROC",
+    "accuracy_ovr_macro": "one-vs-rest accuracy",
+    "accuracy_rd_published": "the paper's “accuracy”",
+}
+HOW = (
+    "Every level was made from the native image by Lanczos. The teacher looks at the finest one. "
+    "Baselines learned from labels at their own scale; distilled students learned to answer as the "
+    "teacher does, and read no label unless they were fine-tuned. Values are means over seeds on "
+    "the test pieces; intervals resample patients (or what is known of them) within classes and "
+    "hold for new patients, not for new seeds.",
+)
+TESTS = (
+    "A condition is non-inferior where p, after Holm over all conditions and scales of the table, "
+    "is at most 0.025: then a loss of the margin or more is refuted. That a difference was not "
+    "found proves nothing by itself.",
+)
+
+
+def ladder_page(
+    config: Ladder,
+    judged: Judged,
+    sizes: pd.DataFrame,
+    costs: Mapping[float, Mapping[str, float]],
+    draft: Draft,
+) -> str:
+    """Write the page as HTML, and its figure into the draft."""
+    from histograft.figures.page import Page, Section, Table, render_page
+
+    sketch = Sketch(draft, (), 0)
+    made = [
+        Section("Accuracy and cost", text=HOW, figures=(_curve(judged, costs, sketch),)),
+        _results(judged, costs),
+        _against_teacher(judged),
+        _against_baseline(judged),
+    ]
+    if len(sizes):
+        made.append(Section("Pieces", tables=(Table(sizes, "Sizes in pixels, and counts."),)))
+    if config.commands:
+        made.append(Section("Commands", code=("\n".join(broken(c) for c in config.commands),)))
+    facts = {
+        "test": f"{judged.draws.n_units} pieces of {judged.n_groups} {judged.kind}s",
+        "margin": f"{100 * config.margin:g} points of top-1 accuracy",
+        "draws": f"{config.draws:,}",
+        "seeds": ", ".join(map(str, judged.rungs[0].seeds)),
+    }
+    page = Page(
+        config.title,
+        answer(judged, costs),
+        (),
+        caveats(judged),
+        tuple(section for section in made if section is not None),
+        facts,
+        {rung.condition: rung.networks[0].id[:16] for rung in judged.rungs[:1]},
+    )
+    return render_page(page)
+
+
+def _curve(judged: Judged, costs: Mapping[float, Mapping[str, float]], sketch: Sketch) -> Picture:
+    from histograft.figures.cost_curve import CostPoint, cost_curve
+
+    found = []
+    for m, rung in enumerate(judged.rungs):
+        low, high = judged.draws.interval(m, HEADLINE)
+        cost = costs[rung.level]["gmacs"]
+        value = judged.draws.value(m, HEADLINE)
+        label = condition_name(rung)
+        found.append(CostPoint(label, scale_name(rung), cost, value, low, high))
+    figure = cost_curve(found[1:], found[0], SHOWN[HEADLINE])
+    caption = (
+        "Top-1 accuracy against the cost of a piece, 95 % intervals; the line across is the "
+        "teacher, the band its interval (Fig. 3 of the paper).",
+        "Lines of top-1 accuracy over cost, one for each condition.",
+    )
+    return sketch.picture(figure, "cost", caption)
+
+
+def _results(judged: Judged, costs: Mapping[float, Mapping[str, float]]) -> Section:
+    import pandas as pd
+
+    from histograft.figures.page import Section, Table
+
+    rows = []
+    for m, rung in enumerate(judged.rungs):
+        row = {"scale": scale_name(rung), "condition": condition_name(rung)}
+        for metric, name in SHOWN.items():
+            if metric in judged.draws.metrics:
+                row[f"{name}, %"] = percent(judged.draws.value(m, metric))
+        low, high = judged.draws.interval(m, HEADLINE)
+        row["95 % interval of top-1"] = percent_range(low, high)
+        row["GMAC a piece"] = f"{costs[rung.level]['gmacs']:.3g}"
+        ms = costs[rung.level]["ms_per_piece"]
+        row["ms a piece"] = "–" if ms != ms else f"{ms:.3g}"
+        rows.append(row)
+    table = Table(pd.DataFrame(rows), "All conditions at all scales.", group="scale")
+    return Section("Results", tables=(table,))
+
+
+def _against_teacher(judged: Judged) -> Section:
+    import pandas as pd
+
+    from histograft.figures.page import Section, Table
+
+    rows = comparison_table(judged)
+    names = {rung.key: rung for rung in judged.rungs}
+    frame = pd.DataFrame(
+        {
+            "scale": scale_name(names[_key(row)]),
+            "condition": condition_name(names[_key(row)]),
+            "points": points(row["difference"]),
+            "95 % interval": points_range(row["ci_low"], row["ci_high"]),
+            "p": format_p(row["p_noninferior"]),
+            "adj. p": format_p(row["p_holm"]),
+            "non-inferior": "yes" if row["non_inferior"] else "not shown",
+        }
+        for row in records(rows[rows["compared_with"] == TEACHER])
+    )
+    table = Table(frame, "Top-1 accuracy less that of the teacher.", group="scale")
+    return Section("Against the teacher", text=TESTS, tables=(table,))
+
+
+def _against_baseline(judged: Judged) -> Section | None:
+    import pandas as pd
+
+    from histograft.figures.page import Section, Table
+
+    rows = comparison_table(judged)
+    rows = rows[rows["compared_with"] == BASELINE]
+    if rows.empty:
+        return None
+    names = {rung.key: rung for rung in judged.rungs}
+    frame = pd.DataFrame(
+        {
+            "scale": scale_name(names[_key(row)]),
+            "condition": condition_name(names[_key(row)]),
+            "metric": SHOWN[str(row["metric"])],
+            "points": points(row["difference"]),
+            "95 % interval": points_range(row["ci_low"], row["ci_high"]),
+        }
+        for row in records(rows)
+    )
+    table = Table(frame, "Students less the baseline of their own scale.", group="scale")
+    return Section("Against the baseline", tables=(table,))
+
+
+def _key(row: Mapping[str, Any]) -> tuple[float, str, int, bool]:
+    return (row["mpp"], row["condition"], row["n_unlabelled"], row["fine_tuned"])

@@ -1,0 +1,100 @@
+"""What a ladder of scales says, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from histograft.figures.numerals import points, points_range
+from histograft.verbs.ladder_tables import HEADLINE, Judged, Rung
+
+if TYPE_CHECKING:
+    from histograft.stats.noninferiority import NonInferiority
+
+CONDITIONS = {
+    "teacher": "teacher",
+    "baseline": "baseline (labels alone)",
+    "kd": "distilled (KD)",
+    "kd-ad": "distilled on unlabelled pieces (KD, AD)",
+}
+
+
+def condition_name(rung: Rung) -> str:
+    """Name a condition for people."""
+    name = CONDITIONS[rung.condition]
+    if rung.n_unlabelled:
+        name = f"{name[:-1]}, {rung.n_unlabelled})"
+    return f"{name}, fine-tuned" if rung.fine_tuned else name
+
+
+def scale_name(rung: Rung) -> str:
+    """Name a scale for people.
+
+    A set of unknown scale has factors only.
+    """
+    relative = rung.networks[0].facts["scale"] == "relative"
+    return f"1/{rung.level:g}" if relative else f"{rung.level:g} µm/px"
+
+
+def coarsest(judged: Judged) -> tuple[Rung, NonInferiority] | None:
+    """Return the rung with the coarsest scale down to which its condition is non-inferior."""
+    from histograft.stats.noninferiority import coarsest_scale
+
+    best: tuple[Rung, NonInferiority] | None = None
+    conditions = {r.key[1:]: r for r in judged.rungs[1:]}
+    for condition in conditions:
+        own = {
+            rung.level: (rung, judged.tests[m])
+            for m, rung in enumerate(judged.rungs)
+            if m and rung.key[1:] == condition
+        }
+        level = coarsest_scale(list(own), [test for _, test in own.values()])
+        if level is None:
+            continue
+        found = own[level]
+        ahead = best is None or level > best[0].level
+        tie = best is not None and level == best[0].level
+        if ahead or (tie and best is not None and found[1].difference > best[1].difference):
+            best = found
+    return best
+
+
+def answer(judged: Judged, costs: Mapping[float, Mapping[str, float]]) -> str:
+    """Say in one sentence how low the scale may be, and what it costs."""
+    teacher = judged.rungs[0]
+    margin = next(iter(judged.tests.values())).margin
+    lost = f"less than {100 * margin:g} points of top-1 accuracy"
+    found = coarsest(judged)
+    if found is None:
+        return (
+            f"At no scale below the teacher's {scale_name(teacher)} is it shown that {lost} are "
+            f"lost ({judged.n_groups} {judged.kind}s tested)."
+        )
+    rung, test = found
+    share = costs[teacher.level]["gmacs"] / costs[rung.level]["gmacs"]
+    return (
+        f"Down to {scale_name(rung)} {lost} are lost against the teacher at {scale_name(teacher)}: "
+        f"{condition_name(rung)}, {points(test.difference)} points, 95 % interval "
+        f"{points_range(test.ci_low, test.ci_high)}, at 1/{share:.0f} of the multiplications "
+        f"({costs[rung.level]['gmacs']:.3g} GMAC a piece)."
+    )
+
+
+def caveats(judged: Judged) -> tuple[str, ...]:
+    """Say what a reader must know before believing a number."""
+    lines = []
+    if judged.rungs[0].networks[0].facts["scale"] == "relative":
+        lines.append("The µm/px of the images is unknown: scales are factors of their own.")
+    if judged.kind == "piece":
+        lines.append(
+            "No patients or slides are known: pieces are taken for independent, so intervals are "
+            "too short where several come from one patient."
+        )
+    if judged.draws.warning:
+        lines.append(judged.draws.warning[0].upper() + judged.draws.warning[1:] + ".")
+    n_seeds = len(judged.rungs[0].networks)
+    if n_seeds < 3:
+        lines.append(f"{n_seeds} seed(s) a condition; three or more tell how seeds scatter.")
+    if HEADLINE not in judged.draws.metrics:
+        raise AssertionError("the headline is always computed")
+    return tuple(lines)

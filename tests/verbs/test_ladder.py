@@ -1,0 +1,160 @@
+"""The report of a ladder: conditions, metrics, tests and the sentence, from scores made by hand."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+
+from histograft.core.artefact import Identity, Input, claim, open_artefact
+from histograft.core.errors import InputError
+from histograft.verbs.ladder import Ladder, ladder
+from histograft.verbs.ladder_tables import find_rungs
+
+N = 160  # test pieces of 80 patients
+TRUTH = np.array(["a", "b"])[(np.arange(N) // 2) % 2]
+
+
+def network(folder, level, seed, wrong, *, teacher=None, start=None, n_unlabelled=0, n=N):
+    """A network artefact as `distill` makes it, without weights, wrong on some test pieces."""
+    rng = np.random.default_rng(1000 * seed + wrong)
+    right = np.ones(n, bool)
+    right[rng.choice(n, wrong, replace=False)] = False
+    p_truth = np.where(right, rng.uniform(0.6, 0.99, n), rng.uniform(0.01, 0.4, n))
+    p_a = np.where(TRUTH[:n] == "a", p_truth, 1 - p_truth)
+    scores = pd.DataFrame(
+        {
+            "patch_id": [f"{i:03d}" for i in range(n)],
+            "dataset": "set",
+            "group": [f"p{i // 2}" for i in range(n)],
+            "group_source": "samples",
+            "split": "test",
+            "truth": TRUTH[:n],
+            "predicted": np.where(p_a > 0.5, "a", "b"),
+            "p:a": p_a,
+            "p:b": 1 - p_a,
+        }
+    )
+    inputs = [Input("patches", "patches", str(level))]
+    inputs += [Input("teacher", "network", teacher.id)] if teacher else []
+    inputs += [Input("start", "network", start.id)] if start else []
+    config = {"level": level, "n_unlabelled": n_unlabelled}
+    draft = claim(folder, Identity("network", "distill", 1, config, tuple(inputs), seed))
+    with draft:
+        with draft.writing("scores.parquet") as path:
+            scores.sample(frac=1, random_state=seed).to_parquet(path, index=False)
+        macs = 5016 * (1024 / level) ** 2
+        facts = {"level": level, "scale": "mpp", "classes": ["a", "b"], "macs_per_piece": macs}
+        return draft.finish(facts | {"n_unlabelled": n_unlabelled})
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """Students lose nothing at 2 µm/px and much at 4; unlabelled pieces help."""
+    folder = tmp_path_factory.mktemp("networks")
+    made = []
+    for seed in (0, 1):
+        own = folder / str(seed)
+        own.mkdir()
+        teacher = network(own / "teacher", 1.0, seed, 6)
+        student = network(own / "ad-4", 4.0, seed, 20, teacher=teacher, n_unlabelled=50)
+        made += [
+            teacher,
+            network(own / "base-2", 2.0, seed, 24),
+            network(own / "kd-2", 2.0, seed, 5, teacher=teacher),
+            network(own / "base-4", 4.0, seed, 40),
+            network(own / "kd-4", 4.0, seed, 36, teacher=teacher),
+            student,
+            network(own / "ad-4-tuned", 4.0, seed, 19, start=student),
+        ]
+    return made
+
+
+@pytest.fixture(scope="module")
+def report(networks, tmp_path_factory):
+    out = tmp_path_factory.mktemp("report") / "report"
+    config = Ladder(
+        networks=tuple(n.path for n in networks), out=out, margin=0.04, draws=2000, repeats=0
+    )
+    return ladder(config)
+
+
+def test_networks_are_sorted_into_conditions(networks):
+    rungs = find_rungs(networks[::-1])
+    assert [rung.key for rung in rungs] == [
+        (1.0, "teacher", 0, False),
+        (2.0, "baseline", 0, False),
+        (2.0, "kd", 0, False),
+        (4.0, "baseline", 0, False),
+        (4.0, "kd", 0, False),
+        (4.0, "kd-ad", 50, False),
+        (4.0, "kd-ad", 50, True),
+    ]
+    assert all(rung.seeds == [0, 1] for rung in rungs)
+
+
+def test_the_ladder_holds_what_scikit_learn_says(networks, report):
+    table = pd.read_csv(report.file("ladder.csv"))
+    rows = table[(table["mpp"] == 4) & (table["condition"] == "kd")]
+    metrics = {"accuracy_top1": [], "macro_f1": [], "macro_auroc": []}
+    for seed, made in enumerate(networks[4::7]):
+        scores = pd.read_parquet(made.file("scores.parquet"))
+        found = {
+            "accuracy_top1": accuracy_score(scores["truth"], scores["predicted"]),
+            "macro_f1": f1_score(scores["truth"], scores["predicted"], average="macro"),
+            "macro_auroc": roc_auc_score(scores["truth"] == "b", scores["p:b"]),
+        }
+        for name, value in found.items():
+            of_seed = rows[(rows["metric"] == name) & (rows["seed"] == str(seed))]
+            assert of_seed["value"].item() == pytest.approx(value)
+            metrics[name].append(value)
+    for name, values in metrics.items():
+        whole = rows[(rows["metric"] == name) & (rows["seed"] == "all")]
+        assert whole["value"].item() == pytest.approx(np.mean(values))
+        assert whole["ci_low"].item() < np.mean(values) < whole["ci_high"].item()
+        assert whole["seed_sd"].item() == pytest.approx(np.std(values, ddof=1), abs=1e-9)
+    assert rows["gmacs"].unique() == pytest.approx([5016 * 256**2 / 1e9])
+    assert "accuracy_rd_published" not in set(table["metric"])
+
+
+def test_the_answer_names_the_coarsest_scale_that_holds(report):
+    assert "Down to 2 µm/px less than 4 points" in report.facts["answer"]
+    assert "distilled (KD)" in report.facts["answer"]
+    assert "1/4 of the multiplications" in report.facts["answer"]
+    table = pd.read_csv(report.file("comparisons.csv"))
+    teacher = table[table["compared_with"] == "teacher"]
+    assert len(teacher) == 6
+    keys = [tuple(k) for k in teacher[["mpp", "condition"]][teacher["non_inferior"]].to_numpy()]
+    assert keys == [(2.0, "kd")]
+    base = table[(table["compared_with"] == "baseline") & (table["mpp"] == 2)]
+    assert base["difference"].iloc[0] == pytest.approx((24 - 5) / N)
+    page = report.file("index.html").read_text()
+    assert "Down to 2" in page
+    assert json.loads((report.path / "manifest.json").read_text())["kind"] == "report"
+    assert (report.path / "figures" / "cost.svg").is_file()
+
+
+def test_nothing_shown_is_said_so(networks, tmp_path):
+    chosen = [n for n in networks if n.facts["level"] != 2]
+    config = Ladder(
+        networks=tuple(n.path for n in chosen), out=tmp_path / "r", draws=500, repeats=0,
+        published=True,
+    )  # fmt: skip
+    made = ladder(config)
+    assert made.facts["answer"].startswith("At no scale below the teacher's 1 µm/px")
+    assert "accuracy_rd_published" in set(pd.read_csv(made.file("ladder.csv"))["metric"])
+
+
+def test_networks_that_are_no_ladder_are_refused(networks, tmp_path):
+    with pytest.raises(InputError, match="no teacher"):
+        find_rungs([n for n in networks if n.facts["level"] == 4])
+    with pytest.raises(InputError, match=r"has the seeds \[0\], the teacher \[0, 1\]"):
+        find_rungs(networks[:-1])
+    other = network(tmp_path / "other", 8.0, 0, 3, teacher=networks[0], n=100)
+    config = Ladder(
+        networks=(networks[0].path, other.path), out=tmp_path / "r", draws=500, repeats=0
+    )
+    with pytest.raises(InputError, match="other pieces than the teacher"):
+        ladder(config)
+    assert open_artefact(other.path).id == other.id
