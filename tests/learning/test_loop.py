@@ -444,3 +444,18 @@ def test_a_label_that_nobody_shows_is_for_one_vs_all(make_images):
     fit(network, source, many, regime=regime, run=CPU)
     assert torch.equal(network.part_b.output.weight[2], before)  # no weight, no gradient
     assert not torch.equal(network.part_b.output.weight[1], before)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_gpu_learns_the_same(spec, make_images, precision):
+    if not torch.cuda.is_available():
+        pytest.skip("has no GPU")
+    train, val = make_images(24), make_images(24, seed=1)
+    for optimizer, lr in (("adamp", 3e-3), ("rmsgd", 0.03)):
+        regime = Regime(
+            "all", optimizer, lr=lr, epochs=8, batch_size=8, augment="histokt", precision=precision
+        )
+        network = build_network(spec, "random", seed=0)
+        result = fit(network, *train, *val, regime=regime, run=RunOptions(device="cuda"))
+        assert result.history[-1]["val_balanced_accuracy"] > 0.9
+        assert next(network.parameters()).device.type == "cpu"
