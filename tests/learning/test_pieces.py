@@ -12,7 +12,7 @@ from torchvision.transforms import ColorJitter
 
 from histograft.core.errors import InputError
 from histograft.learning.piece_changes import Change, changed, draw_change
-from histograft.learning.pieces import Decoded, Pieces, ahead, check_stride, passes
+from histograft.learning.pieces import Budget, Decoded, Pieces, ahead, check_stride, passes
 
 
 class Source:
@@ -49,7 +49,7 @@ def test_passes_hold_every_piece_once_and_stay_small(shapes, most):
 
 def test_pieces_that_fit_are_decoded_once():
     source = Source([noise(4, 5), noise(6, 7), noise(4, 4)])
-    decoded = Decoded(source, cache_bytes=4 * 5 * 3 + 4 * 4 * 3)
+    decoded = Decoded(source, Budget(4 * 5 * 3 + 4 * 4 * 3))
     for _ in range(2):
         for i in range(3):
             assert np.array_equal(decoded.image(i), source.images[i])
@@ -59,11 +59,11 @@ def test_pieces_that_fit_are_decoded_once():
 def test_images_that_are_not_what_the_source_states():
     for wrong in (np.zeros((4, 5, 3)), np.zeros((4, 5), np.uint8)):
         with pytest.raises(InputError, match="piece 0"):
-            Decoded(Source([wrong]), 0).image(0)
+            Decoded(Source([wrong]), Budget(0)).image(0)
     source = Source([noise(4, 5)])
     source.shape = lambda index: (5, 4)
     with pytest.raises(InputError, match=r"\(4, 5, 3\), not uint8 \(5, 4, 3\)"):
-        Decoded(source, 0).image(0)
+        Decoded(source, Budget(0)).image(0)
 
 
 def test_splits_that_cannot_be():

@@ -18,7 +18,7 @@ from histograft.learning.network import Network, NetworkSpec, state_to_save
 from histograft.learning.piece_loop import PieceLoop
 from histograft.learning.piece_parts import PieceResult, Seen, Setting, Split
 from histograft.learning.piece_regime import PieceRegime
-from histograft.learning.pieces import Decoded, Pieces, check_stride
+from histograft.learning.pieces import Budget, Decoded, Pieces, check_stride
 from histograft.learning.regime import RunOptions
 from histograft.learning.teacher import Known, Teacher, stacked
 
@@ -86,11 +86,12 @@ def fit_pieces(
         The loss is no longer finite, or memory ran out.
     """
     options = run or RunOptions()
+    budget = Budget(options.cache_bytes)
     if network.spec.task != "multiclass":
         raise InputError("pieces are learned with one class each", "use a multiclass network")
-    splits = [_labelled(network, "train", train, options)]
+    splits = [_labelled(network, "train", train, budget)]
     if val is not None:
-        splits.append(_labelled(network, "validation", val, options))
+        splits.append(_labelled(network, "validation", val, budget))
     objective = _Supervised(splits[0], len(network.spec.classes), balanced=regime.class_weights)
     loop = PieceLoop(
         network,
@@ -152,11 +153,12 @@ def distill(
     bytes as one that was not.
     """
     loss, options = loss or DistillationLoss(), run or RunOptions()
+    budget = Budget(options.cache_bytes)
     if student.spec.task != "multiclass":
         raise InputError("a student learns one class each", "use a multiclass network")
-    first = _paired(student, "train", train, options)
-    second = None if val is None else _paired(student, "validation", val, options)
-    objective = _Distilled(teacher, student, loss)
+    first = _paired(student, "train", train, budget)
+    second = None if val is None else _paired(student, "validation", val, budget)
+    objective = _Distilled(teacher, student, loss, budget)
     loop = PieceLoop(
         student,
         objective,
@@ -171,14 +173,14 @@ def distill(
         teacher.cpu()
 
 
-def _labelled(network: Network, name: str, pieces: Pieces, options: RunOptions) -> Split:
+def _labelled(network: Network, name: str, pieces: Pieces, budget: Budget) -> Split:
     if pieces.labels is None:
         raise InputError(f"the {name} pieces have no labels", "give labels, or a teacher")
     labels = checked_labels(pieces.labels, len(pieces), network.spec, name)
-    return _decoded(network, name, pieces, options, labels)
+    return _decoded(network, name, pieces, budget, labels)
 
 
-def _paired(network: Network, name: str, pieces: Pieces, options: RunOptions) -> Split:
+def _paired(network: Network, name: str, pieces: Pieces, budget: Budget) -> Split:
     if pieces.fine is None:
         raise InputError(
             f"the {name} pieces are given at one scale", "give them at the teacher's scale too"
@@ -187,18 +189,18 @@ def _paired(network: Network, name: str, pieces: Pieces, options: RunOptions) ->
     if pieces.labels is not None:
         # nothing is learned from labels, so that classes may be absent as in validation
         labels = checked_labels(pieces.labels, len(pieces), network.spec, "validation")
-    split = _decoded(network, name, pieces, options, labels)
-    split.fine = Decoded(pieces.fine, options.cache_bytes // 2)
+    split = _decoded(network, name, pieces, budget, labels)
+    split.fine = Decoded(pieces.fine, budget)
     return split
 
 
 def _decoded(
-    network: Network, name: str, pieces: Pieces, options: RunOptions, labels: Tensor | None
+    network: Network, name: str, pieces: Pieces, budget: Budget, labels: Tensor | None
 ) -> Split:
     info = getattr(network.part_a, "feature_info", None)
     if info:
         check_stride(pieces.images, int(info[-1]["reduction"]))
-    return Split(name, Decoded(pieces.images, options.cache_bytes // 2), labels)
+    return Split(name, Decoded(pieces.images, budget), labels)
 
 
 class _Supervised:
@@ -227,8 +229,11 @@ class _Supervised:
 class _Distilled:
     """The distance from the teacher."""
 
-    def __init__(self, teacher: Network, student: Network, loss: DistillationLoss) -> None:
+    def __init__(
+        self, teacher: Network, student: Network, loss: DistillationLoss, budget: Budget
+    ) -> None:
         self._network, self._student, self._loss = teacher, student.spec, loss
+        self._budget = budget
         self._known: dict[str, Known] = {}
         digest = hashlib.sha256(teacher.spec.to_json().encode())
         for tensor in state_to_save(teacher).values():
@@ -238,17 +243,14 @@ class _Distilled:
     def begin(self, run: Setting) -> None:
         """Compute the teacher's outputs once for splits that nothing augments."""
         self._teacher = Teacher(self._network, self._student, self._loss, run.fabric)
-        free = run.options.cache_bytes
         for split in (run.val, run.train):
             if split is None or split.fine is None:
                 continue
             if split is run.train and run.regime.augment != "none":
                 continue
             coarse = [split.images.shape(i) for i in range(len(split.images))]
-            needed = self._teacher.n_bytes(coarse)
-            if needed > free:
+            if not self._budget.take(self._teacher.n_bytes(coarse)):
                 continue
-            free -= needed
             stem = None
             if run.folder is not None:
                 stem = run.folder / f"teacher-{split.name}-{run.key[:16]}"

@@ -130,6 +130,32 @@ def passes(
     return groups
 
 
+class Budget:
+    """Bytes of memory that all that is remembered in a run shares.
+
+    Parameters
+    ----------
+    free : int
+        How many there are.
+
+    Examples
+    --------
+    >>> budget = Budget(10)
+    >>> budget.take(7), budget.take(7), budget.free
+    (True, False, 3)
+    """
+
+    def __init__(self, free: int) -> None:
+        self.free = free
+
+    def take(self, n: int) -> bool:
+        """Take n bytes, if they are there."""
+        if n > self.free:
+            return False
+        self.free -= n
+        return True
+
+
 class Decoded:
     """Pieces of a source, decoded once as long as they fit into memory.
 
@@ -137,13 +163,13 @@ class Decoded:
     ----------
     source : PieceSource
         Where they come from.
-    cache_bytes : int
-        Decoded pieces are kept until they would take more.
+    budget : Budget
+        Decoded pieces are kept as long as there is room.
     """
 
-    def __init__(self, source: PieceSource, cache_bytes: int) -> None:
+    def __init__(self, source: PieceSource, budget: Budget) -> None:
         self.source = source
-        self._free = cache_bytes
+        self._budget = budget
         self._kept: dict[int, NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
@@ -163,6 +189,19 @@ class Decoded:
         """
         if (kept := self._kept.get(index)) is not None:
             return kept
+        image = self.checked(index)
+        if self._budget.take(image.nbytes):
+            self._kept[index] = image = np.array(image, order="C")
+        return image
+
+    def checked(self, index: int) -> NDArray[np.uint8]:
+        """Return a piece without keeping it, for those who look at each once.
+
+        Raises
+        ------
+        InputError
+            As for `image`.
+        """
         image = self.source.image(index)
         expected = (*self.source.shape(index), 3)
         if image.dtype != np.uint8 or image.shape != expected:
@@ -170,9 +209,6 @@ class Decoded:
                 f"piece {index} is {image.dtype} {image.shape}, not uint8 {expected}",
                 "give color images of 8 bits, with their true sizes",
             )
-        if image.nbytes <= self._free:
-            self._free -= image.nbytes
-            self._kept[index] = image = np.array(image, order="C")
         return image
 
 

@@ -195,7 +195,7 @@ class _Rows:
         self.teacher, self.fine, self.group, self.size = teacher, fine, group, size
 
     def __call__(self) -> NDArray[np.float32]:
-        stacked = np.stack([self.fine.image(i) for i in self.group])
+        stacked = np.stack([self.fine.checked(i) for i in self.group])
         raw = torch.from_numpy(stacked).permute(0, 3, 1, 2)
         logits, targets = self.teacher.outputs(raw, self.size)
         parts = [logits, *(t.flatten(1) for t in targets)]
