@@ -116,7 +116,7 @@ def cam_overlays(rows: Sequence[CamRow], networks: Sequence[str]) -> Figure:
     scale = ScalarMappable(cmap=COLOR_MAP)
     scale.set_clim(0, 1)
     bar = figure.colorbar(scale, ax=grid, location="bottom", shrink=0.4, aspect=30, pad=0.01)
-    bar.set_label("evidence for the class named beneath, each map from its least to its most")
+    bar.set_label("evidence for the class named beneath,\neach map from its least to its most")
     bar.set_ticks([0, 0.5, 1])
     bar.outline.set_visible(False)
     return figure
