@@ -234,3 +234,10 @@ def test_matched_channels_are_counted(made, tmp_path, tools):
     assert first["channels_moved"] == 0
     assert 0.5 < second["channels_moved"] <= 1
     assert pd.read_csv(tmp_path / "o" / "layers.csv")["order_sensitivity"].isna().all()
+
+
+def test_a_fused_network_is_drawn(made, tools):
+    tools.ok("fuse", made / "one", made / "two", "--out", made / "for-a-report")
+    tools.ok("draw", "--inputs", made / "for-a-report", "--out", made / "drawn")
+    assert (made / "drawn/figures/fused-for-a-report.svg").is_file()
+    assert "was made by fuse" in (made / "drawn/index.html").read_text(encoding="utf-8")

@@ -43,6 +43,7 @@ PATCHES: Caption = (
     "Random patches of each class.",
     "Sample patches of each data set, a row for each class.",
 )
+FUSED = "Energy, distance and order sensitivity of each layer, for each network."
 TRAINING = "Loss and accuracy over the epochs of training."
 AREAS: Caption = (
     "Area under the ROC curve by gene, with 95 % interval over patients (Fig. 6 of Li 2022). "

@@ -19,6 +19,7 @@ from histograft.verbs.comparison import (
     SHORTCUT_PREFIX,
 )
 from histograft.verbs.comparison_told import place, records
+from histograft.verbs.fuse import LAYERS
 from histograft.verbs.mutation_comparison import CALIBRATION_TABLE
 from histograft.verbs.networks import STEP_1
 from histograft.verbs.patch_images import images_of, load_patches
@@ -327,16 +328,22 @@ def _samples(artefact: Artefact, seed: int) -> dict[str, list[Any]]:
 def _training(networks: list[Artefact], sketch: Sketch) -> Section:
     import pandas as pd
 
+    from histograft.figures.fusion import fused_layers
     from histograft.figures.history import training_curves
     from histograft.figures.page import Section
 
     text: list[str] = []
     pictures = []
     for artefact in networks:
+        name = artefact.path.resolve().name
         text += training(artefact)
+        if LAYERS in artefact.files:
+            table = pd.read_csv(artefact.file(LAYERS))
+            caption = (f"What is left of the networks in {name}.", captions.FUSED)
+            pictures.append(sketch.picture(fused_layers(table), f"fused-{name}", caption))
+            continue
         files = [artefact.path / STEP_1 / HISTORY, artefact.path / HISTORY]
         history = pd.concat([pd.read_csv(file) for file in files if file.is_file()])
-        name = artefact.path.resolve().name
         caption = (f"Training of {network_name(artefact)}.", captions.TRAINING)
         pictures.append(sketch.picture(training_curves(history), f"training-{name}", caption))
     return Section("Training", text=tuple(text), figures=tuple(pictures))
