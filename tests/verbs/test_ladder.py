@@ -96,6 +96,8 @@ def test_networks_are_sorted_into_conditions(networks):
 
 def test_the_ladder_holds_what_scikit_learn_says(networks, report):
     table = pd.read_csv(report.file("ladder.csv"))
+    by_group = table[table["unit"] == "group"]
+    table = table[table["unit"] == "piece"]
     rows = table[(table["mpp"] == 4) & (table["condition"] == "kd")]
     metrics = {"accuracy_top1": [], "macro_f1": [], "macro_auroc": []}
     for seed, made in enumerate(networks[4::7]):
@@ -116,6 +118,16 @@ def test_the_ladder_holds_what_scikit_learn_says(networks, report):
         assert whole["seed_sd"].item() == pytest.approx(np.std(values, ddof=1), abs=1e-9)
     assert rows["gmacs"].unique() == pytest.approx([5016 * 256**2 / 1e9])
     assert "accuracy_rd_published" not in set(table["metric"])
+    means = [
+        pd.read_parquet(made.file("scores.parquet"))
+        .groupby("group")
+        .agg({"truth": "first", "p:a": "mean"})
+        for made in networks[4::7]
+    ]
+    expected = np.mean([((m["p:a"] > 0.5) == (m["truth"] == "a")).mean() for m in means])
+    found = by_group[(by_group["mpp"] == 4) & (by_group["condition"] == "kd")]
+    found = found[found["metric"] == "accuracy_top1"]
+    assert found["value"].item() == pytest.approx(expected)
 
 
 def test_the_answer_names_the_coarsest_scale_that_holds(report):

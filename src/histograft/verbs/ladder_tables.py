@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from histograft.core.artefact import Artefact
@@ -75,6 +75,11 @@ class Judged:
         What was resampled: "group", or "piece" where no group is known.
     n_groups : int
         Of the test pieces.
+    of_groups : BootstrapDraws or None
+        The same where a group, such as a patient, is decided by the mean over its pieces; None
+        where no group is known.
+    mixed : tuple of str
+        Groups of several classes, which are left out there.
     """
 
     rungs: list[Rung]
@@ -82,6 +87,8 @@ class Judged:
     tests: dict[int, NonInferiority]
     kind: str
     n_groups: int
+    of_groups: BootstrapDraws | None = None
+    mixed: tuple[str, ...] = ()
 
 
 def find_rungs(networks: Sequence[Artefact]) -> list[Rung]:
@@ -163,21 +170,38 @@ def judge(
         Of the draws.
     """
     from histograft.stats.noninferiority import noninferiority, over_scales
+    from histograft.stats.piece_levels import unit_means
     from histograft.stats.rd_bootstrap import rd_bootstrap
     from histograft.stats.rd_metrics import PAPER_METRICS, RD_METRICS
 
     truth, probabilities, groups, kind = stacked_scores(rungs)
+    metrics = PAPER_METRICS if published else RD_METRICS
     draws = rd_bootstrap(
         truth,
         probabilities,
         groups,
-        metrics=PAPER_METRICS if published else RD_METRICS,
+        metrics=metrics,
         n_draws=n_draws,
         rng=generator(seed, "ladder"),
     )
     results = [noninferiority(draws, i, 0, HEADLINE, margin=margin) for i in range(1, len(rungs))]
     tests = dict(enumerate(over_scales(results), start=1))
-    return Judged(list(rungs), draws, tests, kind, draws.n_groups)
+    judged = Judged(list(rungs), draws, tests, kind, draws.n_groups)
+    if kind == "piece":
+        return judged
+    units = unit_means(truth, probabilities, groups)
+    judged = replace(judged, mixed=tuple(units.mixed))
+    if not units.names:
+        return judged
+    of_groups = rd_bootstrap(
+        units.truth,
+        units.probabilities,
+        units.names,
+        metrics=metrics,
+        n_draws=n_draws,
+        rng=generator(seed, "ladder of groups"),
+    )
+    return replace(judged, of_groups=of_groups)
 
 
 def stacked_scores(
@@ -254,11 +278,17 @@ def ladder_table(judged: Judged, costs: dict[float, dict[str, float]]) -> pd.Dat
             ]
             spread = float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else float("nan")
             whole = {"value": judged.draws.value(m, metric), "ci_low": low, "ci_high": high}
-            rows.append(fixed | {"seed": "all", "metric": metric} | whole | {"seed_sd": spread})
+            of_pieces = fixed | {"unit": "piece", "metric": metric}
+            rows.append(of_pieces | {"seed": "all"} | whole | {"seed_sd": spread})
             rows += [
-                fixed | {"seed": str(seed), "metric": metric, "value": value}
+                of_pieces | {"seed": str(seed), "value": value}
                 for seed, value in zip(rung.seeds, by_seed, strict=True)
             ]
+            if judged.of_groups is not None:
+                low, high = judged.of_groups.interval(m, metric)
+                value = judged.of_groups.value(m, metric)
+                whole = {"value": value, "ci_low": low, "ci_high": high}
+                rows.append(fixed | {"unit": "group", "metric": metric, "seed": "all"} | whole)
     table = pd.DataFrame(rows)
     for name in ("gmacs", "ms_per_piece"):
         table[name] = [costs[level][name] for level in table["mpp"]]

@@ -92,6 +92,11 @@ def caveats(judged: Judged) -> tuple[str, ...]:
         )
     if judged.draws.warning:
         lines.append(judged.draws.warning[0].upper() + judged.draws.warning[1:] + ".")
+    if judged.mixed:
+        lines.append(
+            f"{len(judged.mixed)} group(s) have pieces of several classes and are left out where "
+            "groups are decided as a whole."
+        )
     n_seeds = len(judged.rungs[0].networks)
     if n_seeds < 3:
         lines.append(f"{n_seeds} seed(s) a condition; three or more tell how seeds scatter.")
