@@ -52,42 +52,51 @@ def count_macs(spec: NetworkSpec, height: int, width: int) -> int:
     >>> (count_macs(spec, 1024, 1024) - 256 * 3) / 1024**2
     5016.0
     """
-    network = shape_only(spec)
-    counts: list[int] = []
-
-    def count(layer: nn.Module, _: Any, out: Tensor) -> None:
-        if isinstance(layer, nn.Linear):
-            counts.append(out.numel() * layer.in_features)
-        elif isinstance(layer, nn.Conv2d):
-            counts.append(
-                out.numel() * layer.in_channels // layer.groups * math.prod(layer.kernel_size)
-            )
-
-    for layer in network.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d):
-            layer.register_forward_hook(count)
-        elif isinstance(layer, nn.MultiheadAttention) or type(layer).__name__ == "Attention":
-            raise InputError(
-                f"{spec.architecture} multiplies in attention, which is not counted",
-                "count the cost of convolutional networks",
-            )
-    try:
-        with torch.no_grad():
-            network(torch.empty(1, 3, height, width, device="meta"))
-    except (RuntimeError, ValueError) as error:
-        raise InputError(
-            f"{spec.architecture} cannot see an image of {width} × {height} px: {error}",
-            "give a larger image",
-        ) from error
-    return sum(counts)
+    return _Counter(spec).count(height, width)
 
 
 def mean_macs(spec: NetworkSpec, shapes: Sequence[tuple[int, int]]) -> float:
-    """Return the mean MAC over pieces of these (height, width)."""
+    """Return the mean MAC over pieces of these (height, width), see `count_macs`."""
     if not shapes:
         raise InputError("there is no piece to count", "give at least one")
-    counted = {shape: count_macs(spec, *shape) for shape in set(shapes)}
+    counter = _Counter(spec)
+    counted = {shape: counter.count(*shape) for shape in set(shapes)}
     return sum(counted[shape] for shape in shapes) / len(shapes)
+
+
+class _Counter:
+    """A network that computes shapes, and counts what its layers would multiply."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        self._network, self._name, self._counts = shape_only(spec), spec.architecture, [0]
+        for layer in self._network.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                layer.register_forward_hook(self._note)
+            elif isinstance(layer, nn.MultiheadAttention) or type(layer).__name__ == "Attention":
+                raise InputError(
+                    f"{self._name} multiplies in attention, which is not counted",
+                    "count the cost of convolutional networks",
+                )
+
+    def _note(self, layer: nn.Module, _: Any, out: Tensor) -> None:
+        if isinstance(layer, nn.Linear):
+            self._counts.append(out.numel() * layer.in_features)
+        elif isinstance(layer, nn.Conv2d):
+            of_one = layer.in_channels // layer.groups * math.prod(layer.kernel_size)
+            self._counts.append(out.numel() * of_one)
+
+    def count(self, height: int, width: int) -> int:
+        """Return the MAC of one image."""
+        self._counts.clear()
+        try:
+            with torch.no_grad():
+                self._network(torch.empty(1, 3, height, width, device="meta"))
+        except (RuntimeError, ValueError) as error:
+            raise InputError(
+                f"{self._name} cannot see an image of {width} × {height} px: {error}",
+                "give a larger image",
+            ) from error
+        return sum(self._counts)
 
 
 @dataclass(frozen=True)
