@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from histograft.core.errors import InputError
-from histograft.learning.cam import METHODS, CamSettings, class_maps, class_scores, label_maps
+from histograft.learning.apply import class_scores
+from histograft.learning.cam import METHODS, CamSettings, class_maps, label_maps
 from histograft.learning.network import Network, NetworkSpec, PartB
 
 RNG = np.random.default_rng(0)
@@ -38,7 +39,7 @@ class Known(Network):
         self.spec = NetworkSpec(
             "known", ("a", "b", "c"), hidden=(2,), task=task, mean=(0, 0, 0), std=(1, 1, 1)
         )
-        self.part_a, self.part_b = Copying(), PartB(2, (2,), 3)
+        self.part_a, self.part_b, self.gap_size = Copying(), PartB(2, (2,), 3), 2
         self.part_b.hidden[0].weight.data = torch.eye(2)
         self.part_b.output.weight.data = torch.tensor(HEAD, dtype=torch.float32)
         for layer in (self.part_b.hidden[0], self.part_b.output):
@@ -180,7 +181,6 @@ def test_the_network_is_left_as_it_was():
     network.part_b.output.bias.grad = kept
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     class_maps(network, images, [0, 1], CamSettings(aug_smooth=True), device="cpu")
-    class_scores(network, images, device="cpu")
     assert hooks(network) == 0
     assert all(module.training for module in network.modules())
     assert network.part_b.output.bias.grad is kept

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from histograft.core.errors import InputError
 from histograft.learning.embed import embed
+from histograft.learning.heads import class_probabilities
 from histograft.learning.network import Network
 from histograft.learning.regime import Precision
 
@@ -27,7 +27,7 @@ def class_scores(
     Parameters
     ----------
     network : Network
-        Left on the CPU, in inference mode.
+        Left in inference mode, its classifier on the CPU.
     images : iterable of uint8 (H, W, 3)
         All of one size; one or more.
     device, batch_size, precision
@@ -57,19 +57,4 @@ def class_scores(
     pooled = [batch["gap"] for batch in passes]
     if not pooled:
         raise InputError("there is no image to classify", "give at least one")
-    return scores_of_gap(network, np.concatenate(pooled))
-
-
-def scores_of_gap(network: Network, gap: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the probability of each class from pooled features (N, D), on the CPU.
-
-    Returns
-    -------
-    ndarray of float32, shape (N, K)
-    """
-    network.to("cpu").eval()
-    with torch.inference_mode():
-        logits = network.forward_b(torch.from_numpy(np.ascontiguousarray(gap, np.float32)))
-        several = network.spec.task == "multilabel"
-        scores = torch.sigmoid(logits) if several else torch.softmax(logits, 1)
-    return scores.numpy()
+    return class_probabilities(network, np.concatenate(pooled), "gap")

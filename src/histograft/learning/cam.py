@@ -211,47 +211,6 @@ def label_maps(
     return np.split(flat, np.cumsum([len(own) for own in labels])[:-1])
 
 
-def class_scores(
-    network: Network,
-    images: NDArray[np.uint8],
-    *,
-    device: str = "auto",
-    batch_size: int = 32,
-) -> NDArray[np.float32]:
-    """Return the probability of each class: softmax, or a sigmoid for each label.
-
-    Parameters
-    ----------
-    network : Network
-        Moved to the device; its modes are afterwards as before.
-    images : uint8 array, shape (N, H, W, 3)
-        As the network was made for.
-    device, batch_size
-        As for `class_maps`.
-
-    Returns
-    -------
-    float32 array, shape (N, K)
-        0 … 1; rows of a multiclass network sum to 1.
-
-    Examples
-    --------
-    >>> from histograft.learning.network import NetworkSpec
-    >>> network = Network(NetworkSpec("resnet10t", ("a", "b"), hidden=(16,)))
-    >>> class_scores(network, np.zeros((1, 64, 64, 3), np.uint8), device="cpu").sum().round(5)
-    np.float32(1.0)
-    """
-    _check(network, images, np.zeros(len(images), np.int64), batch_size)
-    network.to(make_fabric(device, "32-true").device)
-    found = []
-    with _left_as_it_was(network), torch.inference_mode():
-        for start in range(0, len(images), batch_size):
-            logits = network(_input(network, images[start : start + batch_size]))
-            multilabel = network.spec.task == "multilabel"
-            found.append(torch.sigmoid(logits) if multilabel else torch.softmax(logits, 1))
-    return torch.cat(found).float().cpu().numpy()
-
-
 def _passed(
     machine: Any,
     network: Network,

@@ -199,7 +199,8 @@ def see(
     """
     import numpy as np
 
-    from histograft.learning.cam import class_maps, class_scores
+    from histograft.learning.apply import class_scores
+    from histograft.learning.cam import class_maps
 
     where: dict[str, Any] = {"device": device[0], "batch_size": device[1]}
     names = list(network.spec.classes)
