@@ -37,7 +37,7 @@ def test_ci_reads_the_readme():
     assert "\n" not in block
     install, _, test = block.rpartition(" && ")
     assert 'pip install -q -e ".[test]"' in install
-    assert test == ".venv/bin/python -m pytest -q"
+    assert test == ".venv/bin/python -m pytest -q -n auto --dist loadfile"
     script = PROJECT / ".ci" / "run"
     assert script.stat().st_mode & 0o111
     subprocess.run(["bash", "-n", str(script)], check=True)
