@@ -14,7 +14,7 @@ from histograft.learning.distillation_loss import DistillationLoss
 from histograft.learning.losses import balanced_weights
 from histograft.learning.network import NetworkSpec, state_to_save
 from histograft.learning.piece_parts import macro_f1
-from histograft.learning.regime import RunOptions
+from histograft.learning.regime import RunOptions, make_fabric
 
 CPU = RunOptions(device="cpu")
 SPEC = NetworkSpec(
@@ -153,6 +153,16 @@ def test_a_student_learns_what_a_plain_loop_teaches(options, cache_bytes, pass_p
     )
     # once for the teacher's outputs, or in each epoch
     assert split.fine.reads == len(SIZES) * (1 if cache_bytes else 2)
+
+
+def test_a_teacher_answers_without_dropout():
+    spec = respec(architecture="resnet10t", kwargs={"norm_groups": 8, "drop_rate": 0.5})
+    master = drawn_network(spec, seed=0).train()
+    fabric = make_fabric("cpu", "32-true")
+    guide = teacher.Teacher(master, spec, DistillationLoss(), fabric)
+    raw = torch.from_numpy(images().images[0])[None].permute(0, 3, 1, 2)
+    first, second = (guide.outputs(raw, (1, 1))[0] for _ in range(2))
+    assert torch.equal(first, second)
 
 
 def test_both_scales_of_a_piece_meet_the_same_change(monkeypatch):
