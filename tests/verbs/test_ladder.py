@@ -154,7 +154,7 @@ def test_nothing_shown_is_said_so(networks, tmp_path):
         published=True,
     )  # fmt: skip
     made = ladder(config)
-    assert made.facts["answer"].startswith("At no scale below the teacher's 1 µm/px")
+    assert made.facts["answer"].startswith("At no scale coarser than the teacher's (1 µm/px)")
     assert "accuracy_rd_published" in set(pd.read_csv(made.file("ladder.csv"))["metric"])
 
 

@@ -33,7 +33,9 @@ def scale_name(rung: Rung) -> str:
     A set of unknown scale has factors only.
     """
     relative = rung.networks[0].facts["scale"] == "relative"
-    return f"1/{rung.level:g}" if relative else f"{rung.level:g} µm/px"
+    if relative:
+        return "native scale" if rung.level == 1 else f"1/{rung.level:g}"
+    return f"{rung.level:g} µm/px"
 
 
 def coarsest(judged: Judged) -> tuple[Rung, NonInferiority] | None:
@@ -67,8 +69,8 @@ def answer(judged: Judged, costs: Mapping[float, Mapping[str, float]]) -> str:
     found = coarsest(judged)
     if found is None:
         return (
-            f"At no scale below the teacher's {scale_name(teacher)} is it shown that {lost} are "
-            f"lost ({judged.n_groups} {judged.kind}s tested)."
+            f"At no scale coarser than the teacher's ({scale_name(teacher)}) is it shown that {lost} "
+            f"are lost ({judged.n_groups} {judged.kind}s tested)."
         )
     rung, test = found
     share = costs[teacher.level]["gmacs"] / costs[rung.level]["gmacs"]
