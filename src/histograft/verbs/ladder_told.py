@@ -69,8 +69,8 @@ def answer(judged: Judged, costs: Mapping[float, Mapping[str, float]]) -> str:
     found = coarsest(judged)
     if found is None:
         return (
-            f"At no scale coarser than the teacher's ({scale_name(teacher)}) is it shown that {lost} "
-            f"are lost ({judged.n_groups} {judged.kind}s tested)."
+            f"At no scale coarser than the teacher's ({scale_name(teacher)}) is it shown that "
+            f"{lost} are lost ({judged.n_groups} {judged.kind}s tested)."
         )
     rung, test = found
     share = costs[teacher.level]["gmacs"] / costs[rung.level]["gmacs"]
