@@ -82,7 +82,9 @@ class Predict:
     n_genes : int
         Draw so many of these genes at random.
     transform : str
-        Of expression: take log2(x + 1) of linear values (auto), never (none), or always (log2p1).
+        Of expression: "auto" takes log2(x + 1) of linear values, "none" takes values as they are,
+        "log2p1" says that a table is linear where that cannot be told; values that are seen to be
+        in logarithms or centered are never logged.
     lasso_rule : str
         Penalty of the lasso: "min" (least loss) or "1se" (R's default, often no feature at all).
     constant_columns : str
@@ -229,10 +231,7 @@ def _of_patients(config: Predict, reporter: Reporter) -> Artefact:
         others, more = read_patient_features(config.fit_on, tuple(features.models), "fit_on")
         inputs += more
         others = replace(others, name=config.fit_name or others.name)
-    tables = MolecularTables(
-        config.mutations, config.sequenced, config.expression, config.genes, config.n_genes,
-        config.transform, config.seed,
-    )  # fmt: skip
+    tables = tables_of(config)
     inputs += tables.inputs()
     settings = _settings(config, without=OF_PATCHES) | {"genes": tables.gene_setting()}
     identity = Identity("predictions", "predict", VERSION, settings, tuple(inputs), config.seed)
@@ -241,6 +240,14 @@ def _of_patients(config: Predict, reporter: Reporter) -> Artefact:
         return predict_molecular(config, features, others, tables, draft, reporter)
 
     return make_once(config.out, identity, work, reporter)
+
+
+def tables_of(config: Predict) -> MolecularTables:
+    """Return the molecular tables of a configuration; recipes read them before hours of work."""
+    return MolecularTables(
+        config.mutations, config.sequenced, config.expression, config.genes, config.n_genes,
+        config.transform, config.seed,
+    )  # fmt: skip
 
 
 def _other_kind(config: Predict) -> tuple[tuple[str, ...], dict[str, dict[str, Any]], str]:
