@@ -16,7 +16,6 @@ from histograft.verbs.report_answer import NO_COMPARISON, verdict
 from histograft.verbs.report_material import Material
 from histograft.verbs.report_protocol import protocol, words
 from histograft.verbs.report_sections import Sketch, sections
-from histograft.verbs.report_slides import with_further_sections
 
 if TYPE_CHECKING:
     from histograft.figures.page import Section
@@ -106,8 +105,6 @@ def draw(config: Draw, reporter: Reporter = SILENT) -> Artefact:
         with open_threads(1):  # maps of features are small, too
             sketch = Sketch(draft, config.models, config.seed)
             made = sections(material, sketch, reporter)
-            labels = {} if material.compared is None else material.compared.labels
-            made = with_further_sections(made, material.all, labels, sketch.picture)
         if not made:
             raise InputError(
                 "nothing that is given can be drawn",

@@ -29,7 +29,7 @@ from histograft.verbs.report_leakage import find_leaks, leakage_sentences, leaka
 from histograft.verbs.report_material import Compared, Material
 from histograft.verbs.report_molecular import molecular_sections
 from histograft.verbs.report_protocol import network_name, training
-from histograft.verbs.report_slides import slide_section
+from histograft.verbs.report_slides import further_sections, slide_section
 from histograft.verbs.report_tables import (
     accuracy_table,
     comparison_table,
@@ -115,6 +115,7 @@ def sections(material: Material, sketch: Sketch, reporter: Reporter) -> list[Sec
         makers.append(lambda: molecular_sections(given, sketch.picture))
     if material.slides:  # one network tiles like the other
         makers.append(lambda: [slide_section(material.slides[0], sketch.picture)])
+    makers.append(lambda: further_sections(material.all, _labels(material), sketch.picture))
     if material.patches:
         makers.append(lambda: [_leakage(material)])
     if compared is not None:
@@ -131,6 +132,11 @@ def sections(material: Material, sketch: Sketch, reporter: Reporter) -> list[Sec
             made += make()
             task.advance()
     return made
+
+
+def _labels(material: Material) -> dict[str, str]:
+    """Return what to call models, where a comparison says it."""
+    return {} if material.compared is None else material.compared.labels
 
 
 def _copy_tables(compared: Compared, sketch: Sketch) -> None:
@@ -261,7 +267,7 @@ def _features(material: Material, sketch: Sketch) -> Iterator[Section]:
     from histograft.figures.page import Section
     from histograft.figures.projection import projection_panels
 
-    labels = {} if material.compared is None else material.compared.labels
+    labels = _labels(material)
     found = feature_maps(material.features, sketch.models, sketch.seed)
     if found is None:
         return

@@ -80,15 +80,13 @@ def slide_section(listed: Artefact, draw: Sketcher) -> Section:
     return Section(TITLE, text=tuple(text), figures=figures, tables=(_table(index),))
 
 
-def with_further_sections(
-    made: Sequence[Section], given: Sequence[Artefact], labels: Mapping[str, str], draw: Sketcher
+def further_sections(
+    given: Sequence[Artefact], labels: Mapping[str, str], draw: Sketcher
 ) -> list[Section]:
-    """Put after the section on slides what stands for them and what tissue they show.
+    """Make the sections on what stands for slides and what tissue they show.
 
     Parameters
     ----------
-    made : sequence of Section
-        The sections so far.
     given : sequence of Artefact
         All that the report draws from; what `pool` and `classify` made is taken.
     labels : mapping of str to str
@@ -99,15 +97,13 @@ def with_further_sections(
     Returns
     -------
     list of Section
+        Empty where nothing of this kind is given.
     """
     pooled = [a for a in given if NEAREST in a.files]
     lists = [a for a in given if a.kind == "features" and INDEX in a.files]
     further = [_means(pooled, labels, draw)] if pooled else []
     further += [_tissue(a, lists, draw) for a in given if SHARES in a.files]
-    sections = [section for section in further if section is not None]
-    titles = [section.title for section in made]
-    place = titles.index(TITLE) + 1 if TITLE in titles else len(titles)
-    return [*made[:place], *sections, *made[place:]]
+    return [section for section in further if section is not None]
 
 
 # --- tissue and tiles ----------------------------------------------------------------------------
