@@ -343,6 +343,33 @@ def test_feature_tables_that_cannot_be_used(cohort, tools, tmp_path, change, pro
     assert (tmp_path / "out/manifest.json").exists() == (problem is None)
 
 
+def test_the_surest_column_names_the_rows(cohort, expression, predict, tools, tmp_path):
+    """Row numbers of pandas, before or after the names, are no feature; two names are refused."""
+    words = ("--expression", cohort.paths["expression"], "--genes")
+    words = (*words, gene_list(tmp_path, "LINEAR"))
+    plain = cohort.one.reset_index()
+    numbered = plain.reset_index()
+    assert list(numbered)[:2] == ["index", "patient_id"]
+    numbered.to_csv(tmp_path / "one.csv", index=False)
+    plain.to_csv(tmp_path / "two.csv")  # its first column has no name
+    tools.ok("predict", "--features", cohort.paths["one"], *words, *QUICK, "--out", tmp_path / "p")
+    out = predict("--features", tmp_path / "one.csv", tmp_path / "two.csv", *words)
+    table = read_values(out).set_index("model")
+    expected = read_values(tmp_path / "p")
+    for model in ("one", "two"):
+        np.testing.assert_array_equal(table.loc[model, "predicted"], expected["predicted"])
+    drops = read_drops(out)
+    assert drops["column", "row-numbers", "index"] == 1
+    assert drops["column", "row-numbers", "Unnamed: 0"] == 1
+    for name, values in (("index", range(7, 67)), ("sample", plain["patient_id"])):
+        plain.assign(**{name: values}).to_csv(tmp_path / "one.csv", index=False)
+        refused = tools.run(
+            "predict", "--features", tmp_path / "one.csv", *words, "--out", tmp_path / "no"
+        )
+        assert refused.code == 1
+        assert f"both 'patient_id' and '{name}' may name" in " ".join(refused.err.split())
+
+
 def test_molecular_tables_that_cannot_be_used(cohort, tools, tmp_path):
     maf = cohort.paths["maf"].read_text().splitlines(keepends=True)
     (tmp_path / "headless.maf").write_text("".join(maf[2:]))

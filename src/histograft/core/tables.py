@@ -152,7 +152,7 @@ DROPS = TableSpec(
     "drops",
     (
         Column("source", "text", "table or file in which it was found"),
-        Column("kind", "text", "row, gene, sample, file, slide or patient"),
+        Column("kind", "text", "row, column, gene, sample, file, slide or patient"),
         Column("name", "text", "which one; of rows what they have in common"),
         Column("reason", "text", "one word, such as no-slide"),
         _nullable("detail", "text", "the measured value, or the reason in words"),
@@ -173,6 +173,17 @@ SLIDE_INDEX = TableSpec(
         Column("mpp", "number", "µm/px of level 0", nullable=True),
         Column("mpp_source", "text", "where that is from", nullable=True),
         Column("mpp_effective", "number", "µm/px of the tiles", nullable=True),
+    ),
+    key=("slide_id",),
+)
+
+SLIDE_OUTCOMES = TableSpec(
+    "slide outcomes",
+    (
+        Column("slide_id", "text", "name of the slide"),
+        Column("status", "text", "done, no tissue, or failed"),
+        Column("reason", "text", "why it failed, or what to look at", nullable=True),
+        Column("remedy", "text", "what to do where it failed", nullable=True),
     ),
     key=("slide_id",),
 )

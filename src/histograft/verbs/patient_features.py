@@ -18,10 +18,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from histograft.molecular.drops import DropList
+
 TABLE_ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
 PATIENTS = "patients.parquet"
 ROWS_LOOKED_AT = 100
+# Columns that name rows, the surest first; two of them in one table are refused.
 UNIT_COLUMNS = ("patient_id", "patient", "sample", "unit", "case_id", "index")
+# Where pandas writes the numbers of rows, 0, 1, 2 …, beside what the user named.
+ROW_NUMBERS = ("index", "", "unnamed: 0")
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ def read_patient_features(
     ----------
     paths : sequence of pathlib.Path
         Features artefacts of `pool`, or CSV, TSV or Parquet tables with one row for each patient:
-        one column of names (``patient_id``, or the first column of text), all others numbers.
+        one column of names (``patient_id``, or the first column of text), all others numbers. Row
+        numbers that pandas wrote beside the names are left out and counted.
         A table's model takes the name of its file. Of TCGA barcodes the patient counts, and rows of
         other tissue than the primary tumor are left out.
     wanted : sequence of str
@@ -157,23 +163,27 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read a numeric table: rows are patients, by name; every cell must be a finite number."""
     import pandas as pd
 
+    from histograft.molecular.drops import DropList
+
     table, name = _raw_table(path)
     units = table[name].astype("string").str.strip()
     if units.isna().any() or (units == "").any():
         raise InputError(f"{path}: a cell of the column {name!r} is empty", "name every row")
-    patients, drops = _patients_of(units, path)
-    rows = table.drop(columns=name)[patients.notna().to_numpy()]
+    drops = DropList(path.name)
+    numbering = [c for c in table.columns if c != name and _numbers_rows(table, c)]
+    for column in numbering:
+        drops.add("column", str(column), "row-numbers", f"rows are named by {name!r}")
+    patients = _patients_of(units, path, drops)
+    rows = table.drop(columns=[name, *numbering])[patients.notna().to_numpy()]
     numbers = _finite(rows, units[rows.index], path)
     index = pd.Index(patients.dropna().astype(str))
-    return pd.DataFrame(numbers, index=index, columns=rows.columns.astype(str)), drops
+    return pd.DataFrame(numbers, index=index, columns=rows.columns.astype(str)), drops.table()
 
 
-def _patients_of(units: pd.Series, path: Path) -> tuple[pd.Series, pd.DataFrame]:
+def _patients_of(units: pd.Series, path: Path, drops: DropList) -> pd.Series:
     """Return the patient of each row, missing where another tissue than the tumor is meant."""
-    from histograft.molecular.drops import DropList
     from histograft.molecular.samples import kept_samples, resolve_samples
 
-    drops = DropList(path.name)
     resolved = resolve_samples(units)
     resolved.index = units.index
     kept_samples(resolved, drops, path.name)
@@ -183,7 +193,7 @@ def _patients_of(units: pd.Series, path: Path) -> tuple[pd.Series, pd.DataFrame]
             f"{path}: {patients.dropna()[twice].iloc[0]} has several rows",
             "keep one row for each patient, such as the mean of its samples",
         )
-    return patients, drops.table()
+    return patients
 
 
 def _finite(values: pd.DataFrame, units: pd.Series, path: Path) -> NDArray[np.float64]:
@@ -237,15 +247,30 @@ def _with_rows(table: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def _unit_column(table: pd.DataFrame, path: Path) -> Any:
-    named = [c for c in table.columns if str(c).strip().lower() in UNIT_COLUMNS]
-    if named:
-        return named[0]
+    """Return the column of names: of all that may be it, the first in the order of UNIT_COLUMNS."""
+    named = [c for word in UNIT_COLUMNS for c in table.columns if _plain(c) == word]
+    names = [c for c in named if not _numbers_rows(table, c)]
+    if len(names) > 1:
+        raise InputError(
+            f"{path}: both {names[0]!r} and {names[1]!r} may name its rows",
+            f"keep one of them, such as {names[0]}, and drop or rename the other",
+        )
     texts = [c for c in table.columns if _as_numbers(table[c]).isna().all()]
-    if not texts:
+    if not (found := names or texts or named):
         raise InputError(
             f"{path} has no column that names its rows", "add a column patient_id with the names"
         )
-    return texts[0]
+    return found[0]
+
+
+def _numbers_rows(table: pd.DataFrame, column: Any) -> bool:
+    """Whether a column holds the numbers that pandas gives rows: 0, 1, 2 and so on."""
+    numbers = _as_numbers(table[column])
+    return _plain(column) in ROW_NUMBERS and bool((numbers == range(len(table))).all())
+
+
+def _plain(column: Any) -> str:
+    return str(column).strip().lower()
 
 
 def _as_numbers(column: pd.Series) -> pd.Series:
