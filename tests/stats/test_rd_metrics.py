@@ -24,6 +24,7 @@ from histograft.stats.rd_metrics import (
     RD_METRICS,
     accuracy_rd_published,
     macro_auroc,
+    macro_auroc_of_draws,
     macro_ovr_accuracy,
 )
 
@@ -78,6 +79,16 @@ def test_areas_are_those_of_scikit_learn(k):
     for draw, value in zip(weights, found, strict=True):
         areas = [roc_auc_score(truth == c, p[:, c], sample_weight=draw) for c in range(k)]
         assert value == pytest.approx(np.mean(areas))
+
+
+def test_draws_of_groups_are_draws_of_their_pieces():
+    rng = np.random.default_rng(2)
+    truth, p = rng.integers(0, 3, 40), scores(rng, 40, 3)
+    groups = rng.integers(0, 7, 40)
+    weights = rng.multinomial(7, np.full(7, 1 / 7), size=30)
+    weights[0] = 7 * (np.arange(7) == 2)  # a class may vanish
+    found = macro_auroc_of_draws(truth, p, groups, weights)
+    np.testing.assert_allclose(found, macro_auroc(truth, p, weights[:, groups]), rtol=1e-12)
 
 
 def test_areas_of_absent_classes_are_left_out():

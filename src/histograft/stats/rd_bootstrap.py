@@ -11,12 +11,20 @@ from numpy.typing import ArrayLike, NDArray
 from histograft.core.errors import InputError
 from histograft.stats.bootstrap import BootstrapDraws
 from histograft.stats.metrics import confusion
-from histograft.stats.rd_metrics import RD_METRICS, MatrixMetric, macro_auroc
+from histograft.stats.rd_metrics import (
+    RD_METRICS,
+    MatrixMetric,
+    macro_auroc,
+    macro_auroc_of_draws,
+)
 
 Float = NDArray[np.float64]
 AUROC = "macro_auroc"
 PUBLISHED_SHARE = 0.68  # of the test pieces in a draw, as the widths of the paper's tables say
 _BLOCK_CELLS = 1 << 24
+# Pairs of groups are cheaper than sorted pieces up to so many pairs a piece; all pairs of pieces
+# are in memory once.
+_PAIRS_PER_PIECE, _MOST_PAIRED = 100, 5000
 
 
 def rd_bootstrap(
@@ -90,9 +98,8 @@ def rd_bootstrap(
         drawn = np.einsum("dg,mrgij->mrdij", weights.astype(np.float64), counts, optimize=True)
         vanished += (drawn[0, 0].sum(axis=-1) == 0).sum(axis=0)
         _fill(draws[..., start:stop], metrics, drawn)
-        of_piece = weights[:, index]
         for m, model in enumerate(p):
-            areas = [macro_auroc(y, scores, of_piece) for scores in model]
+            areas = [_areas(y, scores, index, weights) for scores in model]
             draws[m, -1, start:stop] = np.mean(areas, axis=0)
     gone = {str(k): int(n) for k, n in enumerate(vanished) if n}
     return BootstrapDraws(names, values, draws, len(strata), len(y), gone)
@@ -138,6 +145,16 @@ def published_interval(
     values = metric(drawn.reshape(n_draws, *matrix.shape))
     low, high = np.nanquantile(values, [0.025, 0.975])
     return float(low), float(high)
+
+
+def _areas(
+    truth: NDArray[np.int64], scores: Float, groups: NDArray[np.int64], weights: NDArray[np.int64]
+) -> Float:
+    """Areas under the ROC curve in each draw, by the way that is faster."""
+    n_groups, n = weights.shape[1], len(truth)
+    if n_groups**2 <= _PAIRS_PER_PIECE * n and n <= _MOST_PAIRED:
+        return macro_auroc_of_draws(truth, scores, groups, weights)
+    return macro_auroc(truth, scores, weights[:, groups])
 
 
 def _fill(into: Float, metrics: Mapping[str, MatrixMetric], matrices: Float) -> None:

@@ -7,7 +7,7 @@ macro precision are used as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,9 +119,62 @@ def macro_auroc(truth: ArrayLike, scores: ArrayLike, weights: ArrayLike | None =
         )
     if not np.isfinite(values).all():
         raise InputError("a score is not finite", "score every unit for every class")
-    areas = np.stack([_auc(y == k, values[:, k], counted) for k in range(values.shape[1])])
-    known = ~np.isnan(areas)
-    return _ratio(np.where(known, areas, 0.0).sum(axis=0), known.sum(axis=0))
+    return _mean_of_known([_auc(y == k, values[:, k], counted) for k in range(values.shape[1])])
+
+
+def macro_auroc_of_draws(
+    truth: NDArray[np.integer],
+    scores: Float,
+    groups: NDArray[np.integer],
+    weights: NDArray[np.integer],
+) -> Float:
+    r"""Compute `macro_auroc` in draws of groups, from what pairs of groups contribute.
+
+    With :math:`T_{gh}` the wins of events in group g over others in group h (ties half) and
+    :math:`w` how often groups are drawn, the area of a class is
+    :math:`w^T T w / (w^T e \cdot w^T o)` with its numbers of events e and others o. T is made once,
+    so that a draw takes no sorting.
+
+    Parameters
+    ----------
+    truth : ndarray of int, shape (N,)
+        Classes 0 … K - 1.
+    scores : ndarray of float64, shape (N, K)
+        Finite.
+    groups : ndarray of int, shape (N,)
+        Group of each unit, 0 … G - 1.
+    weights : ndarray of int, shape (D, G)
+        How often each group is in each draw.
+
+    Returns
+    -------
+    ndarray of float64, shape (D,)
+        As `macro_auroc` with the weights of the units.
+
+    Examples
+    --------
+    >>> truth, groups = np.array([0, 1, 1]), np.array([0, 1, 1])
+    >>> scores = np.array([[0.9, 0.1], [0.4, 0.6], [0.95, 0.05]])
+    >>> macro_auroc_of_draws(truth, scores, groups, np.array([[1, 1], [2, 0]]))
+    array([0.5, nan])
+    """
+    w = weights.astype(np.float64)
+    member = np.zeros((weights.shape[1], len(truth)))
+    member[groups, np.arange(len(truth))] = 1
+    areas = []
+    for k in range(scores.shape[1]):
+        event = truth == k
+        gap = scores[event, k][:, None] - scores[~event, k]
+        wins = member[:, event] @ (np.sign(gap) + 1) / 2 @ member[:, ~event].T
+        events, others = w @ member[:, event].sum(axis=1), w @ member[:, ~event].sum(axis=1)
+        areas.append(_ratio(((w @ wins) * w).sum(axis=1), events * others))
+    return _mean_of_known(areas)
+
+
+def _mean_of_known(areas: Sequence[Float]) -> Float:
+    stacked = np.stack(areas)
+    known = ~np.isnan(stacked)
+    return _ratio(np.where(known, stacked, 0.0).sum(axis=0), known.sum(axis=0))
 
 
 def _auc(event: NDArray[np.bool_], values: Float, weights: Float) -> Float:
