@@ -69,6 +69,25 @@ def write_dicom(path, series, rest=b""):
     return path
 
 
+def test_dicom_files_of_one_series_are_one_slide_of_a_folder(tmp_path):
+    for name in ("b.dcm", "a.DCM", "c.dcm"):
+        write_dicom(tmp_path / name, "1.2.3")
+    write_dicom(tmp_path / "d.dcm", "1.2.4")
+    (tmp_path / "unknown.dcm").write_bytes(b"no series in it")
+    (tmp_path / "unknown2.dcm").touch()
+    found = [entry.path.name for entry in read_slides(tmp_path)]
+    assert found == ["a.DCM", "d.dcm", "unknown.dcm", "unknown2.dcm"]
+
+
+def test_two_dicom_files_of_one_series_in_a_table_are_refused(tmp_path):
+    for name, series in (("1.dcm", "1.2.3"), ("2.dcm", "1.2.4"), ("3.dcm", "1.2.3")):
+        write_dicom(tmp_path / name, series)
+    apart = "slide_id,file\na,1.dcm\nb,2.dcm\nc,absent.dcm\nd,gone.dcm\n"
+    assert len(read_slides(table(tmp_path, apart))) == 4
+    with pytest.raises(InputError, match=r"a \(1\.dcm\) and e \(3\.dcm\).* one DICOM series"):
+        read_slides(table(tmp_path, apart + "e,3.dcm\n"))
+
+
 def test_files_of_other_slides_do_not_change_a_fingerprint(tmp_path):
     first = write_dicom(tmp_path / "1.dcm", "1.2.3")
     alone = fingerprint(first)

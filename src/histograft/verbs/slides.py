@@ -53,7 +53,8 @@ def read_slides(path: Path) -> list[SlideEntry]:
     ----------
     path : pathlib.Path
         A table with the columns of `histograft.core.tables.SLIDES`, or a folder of slides, whose
-        names without ending are then the slides' names.
+        names without ending are then the slides' names. DICOM files of one series are one slide,
+        which the first of them (by name) stands for.
 
     Returns
     -------
@@ -64,8 +65,8 @@ def read_slides(path: Path) -> list[SlideEntry]:
     Raises
     ------
     InputError
-        The table cannot be read, a slide or a file occurs twice, a name cannot name a file, or a
-        relative path leads out of the table's folder.
+        The table cannot be read, a slide or a file occurs twice (also as two DICOM files of one
+        series), a name cannot name a file, or a relative path leads out of the table's folder.
     """
     if path.is_dir():
         return _slides_of_folder(path)
@@ -87,6 +88,7 @@ def read_slides(path: Path) -> list[SlideEntry]:
     ]
     _refuse_bad_names(path, entries)
     _refuse_one_file_twice(path, entries)
+    _refuse_one_series_twice(path, entries)
     return entries
 
 
@@ -156,11 +158,15 @@ def fingerprint(path: Path) -> str:
 def _companions(path: Path) -> list[Path]:
     if path.suffix.lower() == ".mrxs":
         return sorted(p for p in path.with_suffix("").glob("*") if p.is_file())
-    if path.suffix.lower() == ".dcm":
+    if _is_dicom(path):
         series = _dicom_series(path)
-        others = (p for p in path.parent.glob("*.dcm") if p != path)
+        others = (p for p in path.parent.iterdir() if p != path and _is_dicom(p))
         return sorted(p for p in others if _dicom_series(p) == series)
     return []
+
+
+def _is_dicom(path: Path) -> bool:
+    return path.suffix.lower() == ".dcm"
 
 
 def _dicom_series(path: Path) -> bytes:
@@ -182,6 +188,7 @@ def _slides_of_folder(folder: Path) -> list[SlideEntry]:
             f"{folder} holds no slide ({', '.join(sorted(SLIDE_ENDINGS))})",
             "give a folder of slides, or a table with the columns slide_id and file",
         )
+    files = _first_of_each_series(files)
     entries = [SlideEntry(file.stem, file, None, None, None) for file in files]
     names = [entry.slide_id for entry in entries]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -190,6 +197,27 @@ def _slides_of_folder(folder: Path) -> list[SlideEntry]:
             "write a table with the columns slide_id and file",
         )
     return entries
+
+
+def _first_of_each_series(files: list[Path]) -> list[Path]:
+    """Leave out DICOM files whose slide is listed already: any file of a series opens all of it."""
+    kept, seen = [], set()
+    for file in files:
+        series = _series_if_known(file)
+        if series and series in seen:
+            continue
+        seen.add(series)
+        kept.append(file)
+    return kept
+
+
+def _series_if_known(path: Path) -> bytes:
+    if not _is_dicom(path):
+        return b""
+    try:
+        return _dicom_series(path)
+    except OSError:  # the slide's own row will say so
+        return b""
 
 
 def _below(table: Path, name: str) -> Path:
@@ -225,3 +253,17 @@ def _refuse_one_file_twice(table: Path, entries: list[SlideEntry]) -> None:
                 "keep one row for each slide",
             )
         first[whole] = entry.slide_id
+
+
+def _refuse_one_series_twice(table: Path, entries: list[SlideEntry]) -> None:
+    first: dict[bytes, SlideEntry] = {}
+    for entry in entries:
+        if not (series := _series_if_known(entry.path)):
+            continue
+        other = first.setdefault(series, entry)
+        if other is not entry:
+            raise InputError(
+                f"{table}: {other.slide_id} ({other.path.name}) and {entry.slide_id} "
+                f"({entry.path.name}) are files of one DICOM series, which is one slide",
+                "keep one row for each series: any of its files opens all of it",
+            )
