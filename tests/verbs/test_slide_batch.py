@@ -91,6 +91,14 @@ def test_bad_slides_are_named_and_the_others_finished(tmp_path, listed, slide, t
     assert "--keep-going" in outcome.err
     assert not (tmp_path / "out/index").exists()
     assert {p.name for p in (tmp_path / "out/slides").iterdir()} == set(fine)
+    assert "outcomes.csv" in outcome.err
+    told = pd.read_csv(tmp_path / "out/outcomes.csv", keep_default_na=False).set_index("slide_id")
+    assert told.index.tolist() == [*bad, *fine]
+    assert told.loc[[*bad], "status"].tolist() == ["failed"] * len(bad)
+    assert told.loc[[*fine], "status"].tolist() == ["no tissue", "done", "done"]
+    assert (told.loc[[*bad], ["reason", "remedy"]] != "").all(axis=None)
+    assert not told["reason"].str.contains("To fix it").any()
+    assert "column mpp" in told.loc["unknown", "remedy"]
 
     tools.ok(*words(table, tmp_path / "out", "--least-tissue", 0.3, "--keep-going"))
     found = index(tmp_path / "out")
@@ -117,6 +125,7 @@ def test_a_scale_that_differs_in_x_and_y(tmp_path, listed, slide, tools):
     assert outcome.code == 1
     assert "in x and 0.5 in y" in outcome.err
     assert "no slide could be used" in outcome.err
+    assert pd.read_csv(tmp_path / "out/outcomes.csv")["status"].tolist() == ["failed"]
 
 
 def test_mended_and_added_slides_are_all_that_is_done(tmp_path, listed, slide, tools):
@@ -133,7 +142,7 @@ def test_mended_and_added_slides_are_all_that_is_done(tmp_path, listed, slide, t
     assert (out / "slides/a/manifest.json").stat().st_mtime_ns == before
     assert index(out)["status"].tolist() == ["done"] * 3
     assert open_artefact(out / "index").id != first.id
-    assert {p.name for p in out.iterdir()} == {"index", "slides"}
+    assert {p.name for p in out.iterdir()} == {"index", "slides", "outcomes.csv"}
     again = tools.ok(*words(listed(a="a.tif", b="b.tif", c="c.tif"), out))
     assert "there already" in again.err
 

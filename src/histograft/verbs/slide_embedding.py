@@ -57,6 +57,7 @@ def embed_slides(
         Whom to tell.
     keep_going : bool
         Finish the list without the slides that failed; without it they are an error at the end.
+        ``OUT/outcomes.csv`` names them either way.
 
     Returns
     -------
@@ -159,11 +160,15 @@ def _try(
     except ArtefactError as error:
         if isinstance(error.__cause__, OSError):  # a disk that is full, is full for all slides
             raise
-        return Outcome(entry.slide_id, entry.patient_id, "failed", str(error), {})
+        return _failed(entry, error)
     except InputError as error:
-        return Outcome(entry.slide_id, entry.patient_id, "failed", str(error), {})
+        return _failed(entry, error)
     status = "done" if facts["n_tiles"] else "no tissue"
     return Outcome(entry.slide_id, entry.patient_id, status, "; ".join(_remarks(facts)), facts)
+
+
+def _failed(entry: SlideEntry, error: InputError | ArtefactError) -> Outcome:
+    return Outcome(entry.slide_id, entry.patient_id, "failed", error.problem, {}, error.fix)
 
 
 def _remarks(facts: dict[str, Any]) -> list[str]:
@@ -202,4 +207,4 @@ def _tell(outcomes: list[Outcome], reporter: Reporter) -> None:
     reporter.table("slides", ["slide", "status", "µm/px", "tissue mm²", "tiles"], rows)
     for outcome in outcomes:  # a reason is too long for a column of a terminal
         if outcome.reason:
-            reporter.note(f"{outcome.slide_id}: {outcome.reason}")
+            reporter.note(f"{outcome.slide_id}: {outcome.told}")

@@ -24,15 +24,17 @@ from histograft.core.artefact import (
 )
 from histograft.core.claims import has_failed, in_use
 from histograft.core.errors import ArtefactError, InputError, InUseError
+from histograft.core.files import explained_disk_errors, written_atomically
 from histograft.core.layout import MANIFEST, UNFINISHED, list_files
 from histograft.core.reporter import Reporter
-from histograft.core.tables import SLIDE_INDEX
+from histograft.core.tables import SLIDE_INDEX, SLIDE_OUTCOMES
 
 if TYPE_CHECKING:
     import pandas as pd
 
 INDEX_FOLDER = "index"
 INDEX = "slides.csv"
+OUTCOMES = "outcomes.csv"
 INDEX_VERSION = 1
 ATTEMPTS, PAUSE_S = 50, 0.2  # to write the list, while other processes do the same
 
@@ -53,6 +55,8 @@ class Outcome:
         Why it failed, or what a person should look at.
     facts : dict
         Facts of its artefact, empty without one.
+    remedy : str
+        What to do where it failed, if that is known.
     """
 
     slide_id: str
@@ -60,6 +64,12 @@ class Outcome:
     status: str
     reason: str
     facts: dict[str, Any]
+    remedy: str = ""
+
+    @property
+    def told(self) -> str:
+        """Reason and remedy as people read them."""
+        return str(InputError(self.reason, self.remedy)) if self.remedy else self.reason
 
 
 def write_list(
@@ -71,7 +81,7 @@ def write_list(
     *,
     keep_going: bool,
 ) -> Artefact:
-    """Write the list of slides, or say that some failed.
+    """Write the table of outcomes and the list of slides, or say that some failed.
 
     Parameters
     ----------
@@ -96,16 +106,18 @@ def write_list(
     Raises
     ------
     InputError
-        Slides failed and `keep_going` is off, or none could be used.
+        Slides failed and `keep_going` is off, or none could be used. ``OUT/outcomes.csv`` is
+        written before and says it of each slide.
     ArtefactError
         The folder holds something else, or cannot be written.
     """
+    _write_outcomes(outcomes, out)
     failed = [o for o in outcomes if o.status == "failed"]
     if failed and (not keep_going or not slides):
         more = "the others are done" if slides else "no slide could be used"
         raise InputError(
             f"{len(failed)} of {len(outcomes)} slides failed, such as {failed[0].slide_id}: "
-            f"{failed[0].reason.rstrip('.')}; {more}",
+            f"{failed[0].told.rstrip('.')}; {more}; all outcomes are in {out / OUTCOMES}",
             "mend them or take them out and run the same command: finished slides are kept"
             + ("; or give --keep-going to go on without them" if slides else ""),
         )
@@ -238,6 +250,27 @@ def _forget_failed(folder: Path) -> None:
                         shutil.rmtree(left.parent)
 
 
+def _write_outcomes(outcomes: Sequence[Outcome], out: Path) -> None:
+    """Write what became of every slide, whole or not at all, whether or not a list follows."""
+    import pandas as pd
+
+    rows = [
+        {
+            "slide_id": o.slide_id,
+            "status": o.status,
+            "reason": o.reason or None,
+            "remedy": o.remedy or None,
+        }
+        for o in outcomes
+    ]
+    table = SLIDE_OUTCOMES.check(pd.DataFrame(rows, dtype=object), OUTCOMES)
+    path = out / OUTCOMES
+    with explained_disk_errors(path):
+        out.mkdir(parents=True, exist_ok=True)
+        with written_atomically(path) as partial:
+            table.to_csv(partial, index=False)
+
+
 def _index_table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     import pandas as pd
 
@@ -246,7 +279,7 @@ def _index_table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
             "slide_id": o.slide_id,
             "patient_id": o.patient_id,
             "status": o.status,
-            "reason": o.reason or None,
+            "reason": o.told or None,
             "n_tiles": o.facts.get("n_tiles", 0),
             "n_unreadable": o.facts.get("n_unreadable", 0),
             "tissue_mm2": o.facts.get("tissue_mm2"),
