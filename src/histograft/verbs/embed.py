@@ -22,20 +22,21 @@ from histograft.verbs.extractors import (
     ShortcutExtractor,
 )
 from histograft.verbs.networks import TUNED_ON, find_start, load_network, network_name, tuned_on
-from histograft.verbs.one_slide import SlideRules, StainMode
+from histograft.verbs.one_slide import SlideRules, StainConstants, StainMode
 from histograft.verbs.patch_embedding import embed_patches
 from histograft.verbs.slide_embedding import embed_slides
 from histograft.verbs.slide_plan import TileRules
 from histograft.verbs.slides import read_slides, tell_without_patient
-from histograft.verbs.stain_references import find_reference
+from histograft.verbs.stain_references import choose_reference
 from histograft.verbs.tile_stream import reading_threads
 from histograft.verbs.unused_options import refuse_unused, tell_unused
 
 VERSION = 2
 # Settings that mean nothing for patches, which have been cut already.
 SLIDE_SETTINGS = (
-    "target_mpp", "tile_px", "overlap", "least_tissue", "stain", "upsample",
+    "target_mpp", "tile_px", "overlap", "least_tissue", "stain", "stain_constants", "upsample",
 )  # fmt: skip
+FOR_STAINS = "for --stain macenko-slide or macenko-tile"
 FOR_SLIDES = "for slides (patches have been cut already)"
 
 
@@ -92,10 +93,13 @@ class Embed:
         Slides: least share of a tile that must be tissue, 0-1.
     stain : str
         Slides: none, macenko-slide (one matrix a slide, from its tissue), or macenko-tile.
+    stain_constants : str
+        Slides: published constants of the normalization: "torchstain" (empty glass has the grey
+        value Io = 240), or "paper" (255). A reference is fitted with this Io; a JSON states its
+        own.
     stain_reference : Path
         Slides: what normalized tiles shall look like: an image or a slide, to whose tissue stains
-        are fitted, or the OUT/stain_reference.json of another run; torchstain's constants by
-        default.
+        are fitted, or the OUT/stain_reference.json of another run; --stain-constants by default.
     upsample : str
         Slides: whether a slide with fewer pixels than the tiles may be enlarged. A slide that is
         too coarse has a row in the outcome table, so that here, unlike for patches, the default
@@ -109,7 +113,8 @@ class Embed:
     workers : int
         Slides: threads that read tiles; by default one for each core, 8 at most.
     keep_going : bool
-        Slides: finish without those that failed; without it they are an error at the end.
+        Slides: do without those that fail, which is then a success (exit code 0); without it they
+        are an error (exit code 1) once all others are done. OUT/outcomes.csv names them either way.
     """
 
     slides: Annotated[Path | None, Role.INPUT] = field(default=None, kw_only=False)
@@ -131,6 +136,7 @@ class Embed:
     overlap: float = 0.0
     least_tissue: float = 0.5
     stain: StainMode = "none"
+    stain_constants: StainConstants = "torchstain"
     stain_reference: Annotated[Path | None, Role.INPUT] = None
     upsample: Literal["error", "allow"] = "error"
     batch_size: Annotated[int, Role.EXECUTION] = 64
@@ -180,8 +186,9 @@ class Embed:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # 0.25 µm/px and Macenko tile by tile, as Li 2022; 40x slides only, others would be enlarged.
-    "paper": {"target_mpp": 0.25, "stain": "macenko-tile"},
+    # 0.25 µm/px and Macenko tile by tile (Io 255, α 1, β 0.15), as Li 2022; 40x slides only,
+    # others would be enlarged.
+    "paper": {"target_mpp": 0.25, "stain": "macenko-tile", "stain_constants": "paper"},
     "recommended": {"target_mpp": 0.5, "stain": "macenko-slide"},
 }
 
@@ -236,8 +243,6 @@ def _of_patches(config: Embed, reporter: Reporter) -> Artefact:
 
 
 def _of_slides(config: Embed, reporter: Reporter) -> Artefact:
-    from histograft.imaging.stain import TORCHSTAIN
-
     entries = read_slides(Path(str(config.slides)))
     tell_without_patient(entries, reporter)
     extractor = _network_extractor(config, reporter)
@@ -248,9 +253,11 @@ def _of_slides(config: Embed, reporter: Reporter) -> Artefact:
             "little where the two differ: standardize its patches to one scale and tune it again"
         )
     _tell_scales(extractor.mpp, config.target_mpp, reporter)
-    reference = TORCHSTAIN
-    if config.stain_reference is not None:
-        reference = find_reference(config.stain_reference, entries, _tile_rules(config))
+    if config.stain == "none":
+        tell_unused(config, ("stain_constants",), PRESETS, FOR_STAINS, reporter)
+    reference = choose_reference(
+        config.stain_reference, config.stain_constants, entries, _tile_rules(config), reporter
+    )
     of_pass = {name: getattr(config, name) for name in ("precision", "random_size", "seed")}
     rules = SlideRules(
         _tile_rules(config),
