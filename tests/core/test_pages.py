@@ -1,10 +1,14 @@
 """What the pages say of the repository is true."""
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+import histograft
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = PROJECT / "src" / "histograft"
@@ -23,6 +27,30 @@ def test_the_architecture_page_names_every_file(room):
     block = ARCHITECTURE.split(f"├── {room}/")[1].split("\n├──")[0]
     files = {p.name for p in (PACKAGE / room).glob("*.py")} - {"__init__.py"}
     assert set(re.findall(r"\w+\.py", block)) == files
+
+
+def commands(*words):
+    """Names that the help of the command line lists."""
+    command = [sys.executable, "-m", "histograft", *words, "--help"]
+    wide = os.environ | {"COLUMNS": "200"}
+    told = subprocess.run(command, capture_output=True, text=True, check=True, env=wide).stdout
+    return set(re.findall(r"^│ ([a-z][a-z-]+) ", told, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+def test_the_table_of_verbs_names_every_verb_and_no_other(page):
+    section = (PROJECT / page).read_text(encoding="utf-8").split("\n## Verbs\n")[1]
+    section = section.split("\n## ")[0]
+    cells = " ".join(re.findall(r"^\| (`.*?) \|", section, re.MULTILINE))
+    named = re.findall(r"`([a-z]+)`", cells)
+    assert len(named) == len(set(named))
+    package = {n for n in histograft.__all__ if n.islower() and hasattr(histograft, n.title())}
+    no_artefact = {"verify", "catalogue"}
+    recipes = {"demo", "run"}
+    assert package | no_artefact | recipes == commands()
+    assert set(named) - no_artefact - recipes == package
+    assert all(f"`{name}`" in section for name in no_artefact)
+    assert set(re.findall(r"`run\s+([\w-]+)`", section)) == commands("run")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
