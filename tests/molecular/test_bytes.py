@@ -93,6 +93,7 @@ def test_a_stream_without_seeking_will_do_and_stays_open(data):
         (TABLE.encode()[: TABLE.index("KRAS") + 9], "line 4: 4 cells.*18 names"),
         ((TABLE + "KRAS" + "\t" * 30 + "\n").encode(), "line 5: 31 cells"),
     ],
+    ids=range(17),  # of bytes there would be, with the time of compression in them
 )
 def test_what_cannot_be_read_is_said_with_a_remedy(data, message):
     with pytest.raises(InputError, match=message) as caught:
