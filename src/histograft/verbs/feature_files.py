@@ -109,6 +109,14 @@ def load_features(artefact: Artefact, model: str) -> NDArray[np.float32]:
     return features
 
 
+def stated_by(artefact: Artefact, model: str) -> dict[str, Any]:
+    """Attributes of the features of one model."""
+    import h5py
+
+    with h5py.File(artefact.file(f"{model}.h5"), "r") as file:
+        return dict(file["features"].attrs)
+
+
 def models_of(artefact: Artefact) -> list[str]:
     """Names of the models whose features the artefact holds, in the order they were made."""
     return list(artefact.facts["models"])

@@ -10,6 +10,7 @@ from histograft.core.errors import InputError
 from histograft.core.executor import open_threads
 from histograft.core.reporter import Reporter, counted
 from histograft.verbs.expression_prediction import predict_expression
+from histograft.verbs.feature_origins import tell_unlike
 from histograft.verbs.molecular_targets import MolecularTables, read_targets
 from histograft.verbs.molecular_work import MolecularWork
 from histograft.verbs.mutation_prediction import predict_mutations
@@ -57,11 +58,15 @@ def predict_molecular(
     Raises
     ------
     InputError
-        Cohorts share patients or have other models, or tables cannot be used.
+        Cohorts share patients, have other models or were embedded by other networks, or tables
+        cannot be used.
     """
     from histograft.molecular.drops import DropList, join_drops
 
+    warnings = _warnings(features, others)
     work = _join(config, features, others, tables, draft)
+    for warning in warnings:
+        reporter.warn(warning)
     for note in work.targets.notes:
         reporter.note(note)
     of_genes = DropList("prediction")
@@ -74,6 +79,7 @@ def predict_molecular(
     with draft.writing(DROPS) as path:
         drops.to_csv(path, index=False)
     facts = _facts(work, drops) | found
+    facts["notes"] += warnings
     if others is not None:
         facts |= {"fit_on": work.fit_on}
     return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
@@ -106,6 +112,13 @@ def _join(
     chosen = {model: table.to_numpy(np.float64)[rows] for model, table in models.items()}
     fit_on = "" if others is None else _name_of_other(config, features.name, others.name)
     return MolecularWork(config, features.name, chosen, targets, fitted_on, fit_on, draft)
+
+
+def _warnings(features: PatientFeatures, others: PatientFeatures | None) -> list[str]:
+    """Say what does not go together, though it can be used."""
+    if others is None:
+        return []
+    return tell_unlike(features.origins, others.origins, [*features.models])
 
 
 def _name_of_other(config: Predict, tested: str, other: str) -> str:

@@ -11,7 +11,8 @@ from histograft.core.artefact import Input, is_artefact, open_artefact
 from histograft.core.errors import InputError
 from histograft.core.files import hash_file
 from histograft.core.identity import hash_json
-from histograft.verbs.feature_files import load_features, models_of
+from histograft.verbs.feature_files import load_features, models_of, stated_by
+from histograft.verbs.feature_origins import Origin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,12 +45,15 @@ class PatientFeatures:
         Finite features by model; columns are called as in the user's table.
     drops : pandas.DataFrame
         Who is left out and why, with the columns of `histograft.core.tables.DROPS`.
+    origins : dict of str to Origin
+        How the features of each model were made; tables say nothing of it.
     """
 
     name: str
     patients: list[str]
     models: dict[str, pd.DataFrame]
     drops: pd.DataFrame
+    origins: dict[str, Origin]
 
 
 def is_patient_features(path: Path) -> bool:
@@ -91,11 +95,13 @@ def read_patient_features(
     from histograft.molecular.drops import join_drops
 
     tables: dict[str, pd.DataFrame] = {}
+    origins: dict[str, Origin] = {}
     inputs, drops = [], []
     for path in paths:
         found, dropped, record = _read(path, role)
         inputs.append(record)
         drops.append(dropped)
+        origins |= _origins(path, list(found))
         for model, table in found.items():
             if model in tables:
                 raise InputError(
@@ -112,7 +118,8 @@ def read_patient_features(
     patients, lacking = _in_all(chosen)
     models = {name: table.loc[patients].astype("float64") for name, table in chosen.items()}
     name = Path(paths[0]).resolve().stem if len(chosen) == 1 else "cohort"
-    return PatientFeatures(name, patients, models, join_drops([*drops, lacking])), inputs
+    drops_of_all = join_drops([*drops, lacking])
+    return PatientFeatures(name, patients, models, drops_of_all, origins), inputs
 
 
 def _in_all(tables: dict[str, pd.DataFrame]) -> tuple[list[str], pd.DataFrame]:
@@ -157,6 +164,13 @@ def _read(path: Path, role: str) -> tuple[dict[str, pd.DataFrame], pd.DataFrame,
         for model in models_of(artefact)
     }
     return found, DropList(path.name).table(), artefact.as_input(role)
+
+
+def _origins(path: Path, models: list[str]) -> dict[str, Origin]:
+    if not is_artefact(path):
+        return {model: Origin({}) for model in models}
+    artefact = open_artefact(path, "features")
+    return {model: Origin.read(stated_by(artefact, model)) for model in models}
 
 
 def _read_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

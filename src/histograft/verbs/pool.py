@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from histograft.core.configuration import Role, fields_with_role
 from histograft.core.errors import ArtefactError, InputError
 from histograft.core.reporter import SILENT, Reporter, counted
 from histograft.core.tables import NEAREST_TILES, PATIENT_INDEX
+from histograft.verbs.feature_origins import Origin, join_origins
 from histograft.verbs.nearest_tiles import NEAREST, TileSource, keep_tiles
 from histograft.verbs.patient_features import PATIENTS
 from histograft.verbs.slide_list import INDEX, open_list, open_listed, read_list
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from histograft.stats.pooling import FeatureSums
 
-VERSION = 2
+VERSION = 3
 DROPS = "drops.csv"
 ROWS_AT_ONCE = 4096
 
@@ -121,12 +123,14 @@ def _pool(
     slides, drops = _usable_slides(config, listed, reporter)
     models = _models(config, listed)
     patient_of = dict(zip(slides["slide_id"], slides["patient_id"], strict=True))
-    sums, nearest = _sum_up(listed, list(patient_of), models, reporter)
+    sums, nearest, origins = _sum_up(listed, list(patient_of), models, reporter)
     patients = _patient_table(slides)
+    made: dict[str, Origin] = {}
     for model in models:
+        made[model] = _origin(config, model, origins[model], reporter)
         means = pool_slides(sums[model], patient_of, weighting=config.weighting)
         with draft.writing(f"{model}.h5") as path:
-            _write(path, model, [means[p] for p in patients["patient_id"]], config)
+            _write(path, model, [means[p] for p in patients["patient_id"]], made[model])
     with draft.writing(PATIENTS) as path:
         PATIENT_INDEX.check(patients, PATIENTS).to_parquet(path, index=False)
     with draft.writing(NEAREST) as path:
@@ -136,6 +140,8 @@ def _pool(
     facts: dict[str, Any] = {
         "unit": "patient",
         "models": models,
+        "made_by": {model: dict(origin.stated) for model, origin in made.items()},
+        "sample_types": list(config.sample_types),
         "n_slides": len(slides),
         "n_patients": len(patients),
         "n_dropped": len(drops),
@@ -152,20 +158,22 @@ def _pool(
 
 def _sum_up(
     listed: Artefact, slides: list[str], models: list[str], reporter: Reporter
-) -> tuple[dict[str, dict[Any, FeatureSums]], pd.DataFrame]:
-    """Sum up the tiles of all slides by model; the tiles nearest to the means, as a table."""
+) -> tuple[dict[str, dict[Any, FeatureSums]], pd.DataFrame, dict[str, list[Origin]]]:
+    """Sum up all slides by model; the tiles nearest to the means; how slides were embedded."""
     import pandas as pd
 
     sums: dict[str, dict[Any, FeatureSums]] = {model: {} for model in models}
+    origins: dict[str, list[Origin]] = {model: [] for model in models}
     nearest: list[dict[str, Any]] = []
     with reporter.task("slides to patients", len(slides)) as task:
         for slide_id in slides:
             artefact = open_listed(listed, slide_id)
             for model in models:
-                sums[model][slide_id], place = _one_slide(artefact, model)
+                sums[model][slide_id], place, origin = _one_slide(artefact, model)
+                origins[model].append(origin)
                 nearest.append({"slide_id": slide_id, "model": model} | place)
             task.advance(1, slide_id)
-    return sums, pd.DataFrame(nearest)
+    return sums, pd.DataFrame(nearest), origins
 
 
 def _models(config: Pool, listed: Artefact) -> list[str]:
@@ -210,8 +218,8 @@ def _usable_slides(
     return cohort.slides.merge(index[["slide_id", "n_tiles"]], on="slide_id"), drops
 
 
-def _one_slide(artefact: Artefact, model: str) -> tuple[FeatureSums, dict[str, Any]]:
-    """Sum up the tiles of a slide, and find the one that is nearest to their mean."""
+def _one_slide(artefact: Artefact, model: str) -> tuple[FeatureSums, dict[str, Any], Origin]:
+    """Sum up the tiles of a slide, find the one nearest to their mean, read how it was embedded."""
     from histograft.stats.pooling import FeatureSums, NearestTile
 
     with _opened(artefact, model) as file:
@@ -225,8 +233,9 @@ def _one_slide(artefact: Artefact, model: str) -> tuple[FeatureSums, dict[str, A
         x0, y0 = file["coords"][nearest.index]
         # Files of other programs may not say how large their tiles are.
         side0 = file["coords"].attrs.get("patch_size_level0", "None")
+        origin = Origin.read(file["features"].attrs)
     place = {"x0": int(x0), "y0": int(y0), "side0": None if side0 == "None" else int(side0)}
-    return sums, place | {"distance": nearest.distance}
+    return sums, place | {"distance": nearest.distance}, origin
 
 
 @contextmanager
@@ -257,13 +266,24 @@ def _patient_table(slides: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def _write(path: Path, model: str, means: list[NDArray[np.float64]], config: Pool) -> None:
+def _origin(config: Pool, model: str, slides: list[Origin], reporter: Reporter) -> Origin:
+    """Say how the features of patients were made."""
+    origin, warnings = join_origins(slides, model)
+    for warning in warnings:
+        reporter.warn(warning)
+    pooling = {
+        "weighting": config.weighting,
+        "slide_kind": config.slide_kind,
+        "sample_types": json.dumps(list(config.sample_types)),
+    }
+    return Origin({**origin.stated, **pooling})
+
+
+def _write(path: Path, model: str, means: list[NDArray[np.float64]], origin: Origin) -> None:
     import h5py
     import numpy as np
 
+    common = {"name": "patients", "savetodir": "", "encoder": model, "histo_unit": "patient"}
     with h5py.File(path, "w") as file:
         features = file.create_dataset("features", data=np.stack(means).astype(np.float32))
-        features.attrs.update(
-            {"name": "patients", "savetodir": "", "encoder": model, "histo_unit": "patient",
-             "histo_weighting": config.weighting}
-        )  # fmt: skip
+        features.attrs.update(common | origin.attributes())
