@@ -9,7 +9,7 @@ import small_slides
 import tifffile
 
 from histograft.core.artefact import open_artefact
-from histograft.imaging.stain import TORCHSTAIN, macenko
+from histograft.imaging.stain import PAPER, TORCHSTAIN, macenko
 
 # 0.5 to 1.5 µm/px: a pixel is the mean of 9, which never ends in one half.
 TILE, FACTOR, SIDE0 = 32, 3, 96
@@ -186,9 +186,25 @@ def test_annotations_are_tiled_instead_of_tissue(tmp_path, embed):
     assert open_artefact(folder).facts["notes"] == ["tiled inside a.geojson"]
 
 
-def test_the_preset_of_the_paper(tmp_path, embed):
-    slide = small_slides.write_slide(tmp_path / "a.tif", small_slides.tissue(512, 512), 0.25)
-    artefact = open_artefact(embed("--preset", "paper", slide=slide))
+def test_the_preset_of_the_paper(tmp_path, model, embed):
+    """Li 2022: 0.25 µm/px, Macenko tile by tile with Io 255, α 1 and β 0.15."""
+    slide = small_slides.write_slide(tmp_path / "a.tif", small_slides.tissue(256, 256), 0.25)
+    folder = embed("--preset", "paper", slide=slide)
+    artefact = open_artefact(folder)
     config = artefact.manifest["config"]
     assert (config["target_mpp"], config["stain"]) == (0.25, "macenko-tile")
+    assert (config["reference"]["name"], config["reference"]["io"]) == ("paper", 255)
+    assert (config["stain_alpha"], config["stain_beta"]) == (1, 0.15)
     assert artefact.facts["mpp_effective"] == 0.25
+    found = read(folder)
+    tiles = small_slides.read_one_by_one(slide, found["coords"], TILE, 1)
+    normal, _ = macenko(tiles, mode="tile", reference=PAPER, alpha=1, beta=0.15)
+    agree(found["features"], small_slides.features_of(model, normal))
+    with h5py.File(folder / "tiny-gap.h5") as file:
+        assert file["features"].attrs["histo_stain_io"] == 255
+
+
+def test_the_recommended_preset(embed):
+    config = open_artefact(embed("--preset", "recommended")).manifest["config"]
+    assert (config["target_mpp"], config["stain"]) == (0.5, "macenko-slide")
+    assert (config["reference"]["name"], config["reference"]["io"]) == ("torchstain", 240)

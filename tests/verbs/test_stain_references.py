@@ -99,6 +99,27 @@ def test_without_a_reference_it_is_torchstains(tmp_path, embed):
     assert not (tmp_path / "none/stain_reference.json").exists()
 
 
+def test_the_constants_of_the_paper_hold_for_what_is_fitted(made, tmp_path, embed):
+    paper = ("--stain-constants", "paper")
+    assert embed(*paper, "--stain-reference", made / "other.png").code == 0
+    fitted = json.loads((tmp_path / "out/stain_reference.json").read_text())
+    assert (fitted["name"], fitted["io"]) == ("other.png", 255)
+    # A file states its own: to take it is no silent change of what was asked for.
+    assert embed("--stain-reference", made / "other.png", out="usual").code == 0
+    saved = tmp_path / "usual/stain_reference.json"
+    read = embed(*paper, "--stain-reference", saved, out="read")
+    assert (tmp_path / "read/stain_reference.json").read_text() == saved.read_text()
+    assert "states an Io of 240" in " ".join(read.err.split())
+    again = embed("--stain-reference", tmp_path / "out/stain_reference.json", out="again")
+    assert "an Io of" not in again.err
+    unused = embed(*paper, out="none", stain="none")
+    assert "--stain-constants is for --stain macenko-slide" in " ".join(unused.err.split())
+    assert (
+        "reference"
+        not in json.loads((tmp_path / "none/slides/a/manifest.json").read_text())["config"]
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

@@ -34,7 +34,7 @@ def test_what_a_preset_may_have_set_is_told(tmp_path, standardized, tools):
     patches = standardized(tools.write_set(tmp_path / "set"))
     words = ("--weights", "random", "--arch", "resnet10t", "--patches", patches, "--device", "cpu")
     made = tools.ok("embed", *words, "--preset", "paper", "--out", tmp_path / "paper")
-    assert "--target-mpp and --stain are for slides" in made.err
+    assert "--target-mpp and --stain and --stain-constants are for slides" in made.err
     plain = tools.ok("embed", *words, "--out", tmp_path / "plain")
     assert "for slides" not in plain.err
     assert tools.content(tmp_path / "paper") == tools.content(tmp_path / "plain")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from histograft.core.errors import InputError
 from histograft.imaging.stain_matrix import Glass, Status, recoloring
 from histograft.imaging.stain_passes import find_stains, passes_for
-from histograft.imaging.stain_reference import PAPER, TORCHSTAIN, StainReference
+from histograft.imaging.stain_reference import PAPER, PUBLISHED, TORCHSTAIN, StainReference
 from histograft.imaging.stain_slide import (
     ALPHA,
     BETA,
@@ -26,6 +26,7 @@ from histograft.imaging.tile_arrays import flat_tiles
 
 __all__ = [
     "PAPER",
+    "PUBLISHED",
     "TORCHSTAIN",
     "SlideStains",
     "StainReference",

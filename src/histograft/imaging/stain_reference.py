@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -134,3 +135,4 @@ TORCHSTAIN = StainReference(
 # CRCNet, by the first author of the FTX paper, takes 255 for empty glass. Its stains are in files
 # that were not published, so those of TORCHSTAIN stand in.
 PAPER = StainReference("paper", 255.0, TORCHSTAIN.stain_matrix, TORCHSTAIN.max_concentrations)
+PUBLISHED = MappingProxyType({reference.name: reference for reference in (TORCHSTAIN, PAPER)})

@@ -35,6 +35,7 @@ STAINS = "stains.json"
 # Settings that belong to one slide; all others are the same for a whole list.
 OF_ONE_SLIDE = ("mpp", "annotations")
 StainMode = Literal["none", "macenko-slide", "macenko-tile"]
+StainConstants = Literal["torchstain", "paper"]
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,16 @@ class SlideRules:
 
     def settings(self) -> dict[str, Any]:
         """Return what results depend on, as JSON values."""
-        stain = {} if self.stain == "none" else {"reference": json.loads(self.reference.to_json())}
-        return asdict(self.tiles) | {"stain": self.stain} | stain | dict(self.of_pass)
+        return asdict(self.tiles) | {"stain": self.stain} | self._constants() | dict(self.of_pass)
+
+    def _constants(self) -> dict[str, Any]:
+        """Return all numbers of the normalization."""
+        from histograft.imaging.stain_slide import ALPHA, BETA
+
+        if self.stain == "none":
+            return {}
+        reference = json.loads(self.reference.to_json())
+        return {"reference": reference, "stain_alpha": ALPHA, "stain_beta": BETA}
 
 
 def embed_slide(
@@ -208,6 +217,8 @@ def _write_models(
     draft: Draft,
 ) -> None:
     further = dict(extractor.attributes) | {"stain": rules.stain}
+    if rules.stain != "none":
+        further |= {"stain_reference": rules.reference.name, "stain_io": rules.reference.io}
     facts = SlideFacts(entry.slide_id, *plan.sizes[0], plan.mpp_source, plan.spec, further)
     for model in extractor.models:
         with draft.writing(f"{model}.h5") as path:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from histograft.core.errors import InputError
-from histograft.verbs.one_slide import STAIN_SAMPLE
+from histograft.core.reporter import Reporter
+from histograft.verbs.one_slide import STAIN_SAMPLE, StainConstants
 from histograft.verbs.slide_plan import TileRules, plan_slide
 from histograft.verbs.slides import SlideEntry
 from histograft.verbs.tile_stream import TileStream, reading_threads
@@ -22,7 +23,56 @@ PICTURES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif"})
 OF_REINHARD = {"mean", "sd"}
 
 
-def find_reference(path: Path, slides: Sequence[SlideEntry], rules: TileRules) -> StainReference:
+def choose_reference(
+    path: Path | None,
+    constants: StainConstants,
+    slides: Sequence[SlideEntry],
+    rules: TileRules,
+    reporter: Reporter,
+) -> StainReference:
+    """Return published constants, or what a file states or shows.
+
+    A reference is fitted to an image or a slide at the grey value of empty glass of the constants;
+    one that is read states its own, which counts.
+
+    Parameters
+    ----------
+    path : pathlib.Path or None
+        As `find_reference` takes it.
+    constants : {"torchstain", "paper"}
+        Which published constants.
+    slides, rules
+        As `find_reference` takes them.
+    reporter : Reporter
+        Is warned where a file states another grey value than the constants that were asked for.
+
+    Returns
+    -------
+    StainReference
+
+    Raises
+    ------
+    InputError
+        The file cannot be used.
+    """
+    from histograft.imaging.stain import PUBLISHED, TORCHSTAIN
+
+    published = PUBLISHED[constants]
+    if path is None:
+        return published
+    found = find_reference(path, slides, rules, io=published.io)
+    if found.io != published.io and published != TORCHSTAIN:
+        reporter.warn(
+            f"--stain-reference {path} states an Io of {found.io:g}, which counts: that of "
+            f"--stain-constants {constants} ({published.io:g}) is not used; to have it, fit the "
+            "reference to an image or a slide"
+        )
+    return found
+
+
+def find_reference(
+    path: Path, slides: Sequence[SlideEntry], rules: TileRules, *, io: float
+) -> StainReference:
     """Read a reference, or fit one.
 
     Parameters
@@ -35,6 +85,8 @@ def find_reference(path: Path, slides: Sequence[SlideEntry], rules: TileRules) -
         The table of slides: a reference that is one of them has its µm/px and annotations from it.
     rules : TileRules
         How a slide is tiled.
+    io : float
+        Grey value of empty glass in what a reference is fitted to.
 
     Returns
     -------
@@ -52,7 +104,7 @@ def find_reference(path: Path, slides: Sequence[SlideEntry], rules: TileRules) -
         )
     if path.suffix.lower() == ".json":
         return _of_text(path)
-    return _fitted(path, slides, rules)
+    return _fitted(path, slides, rules, io)
 
 
 def _of_text(path: Path) -> StainReference:
@@ -88,10 +140,12 @@ def _of_text(path: Path) -> StainReference:
         ) from error
 
 
-def _fitted(path: Path, slides: Sequence[SlideEntry], rules: TileRules) -> StainReference:
-    from histograft.imaging.stain import TORCHSTAIN, TissueSample, estimate_stains
+def _fitted(
+    path: Path, slides: Sequence[SlideEntry], rules: TileRules, io: float
+) -> StainReference:
+    from histograft.imaging.stain import TissueSample, estimate_stains
 
-    sample = TissueSample(io=TORCHSTAIN.io)
+    sample = TissueSample(io=io)
     if path.suffix.lower() in PICTURES:
         _add_picture(path, sample)
     else:
