@@ -6,7 +6,9 @@ Usage: ``python benchmarks/molecular.py [--repeats 2] [--genes 907] [--single 3]
 ``predict`` runs with some repeats; a table of 50 repeats (31 million rows for 907 genes) is written
 and read back as the verbs do; ``compare`` runs on it. scikit-learn's SVR predicts a few genes of
 one fold, one machine a gene, standardized outside of its time. Printed: seconds, the largest memory
-of each step, what the paper's 50 repeats would take, and how many times as long scikit-learn would.
+of each step, what the paper's 50 repeats would take (extrapolated from those run), and how many
+times as long scikit-learn would, for each core. Exit status 1 where the experiment (907 genes)
+would take half an hour or more, or scikit-learn less than 20 times as long.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import pandas as pd
 from expression_svr import N_TRAIN, N, P, make_tables, time_scikit_learn
 
 PAPER_REPEATS, N_FOLDS = 50, 5
+MOST_MINUTES, LEAST_RATIO = 30.0, 20.0
 SCRIPT = """
 import resource, sys, time
 import numpy as np
@@ -65,7 +68,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=2, help="repeats that predict does")
     parser.add_argument("--genes", type=int, default=907)
@@ -74,10 +77,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to work; else a temporary folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        run(Path(name), options)
+        return run(Path(name), options)
 
 
-def run(folder: Path, options: argparse.Namespace) -> None:
+def run(folder: Path, options: argparse.Namespace) -> int:
     features, genes = make_tables(options.genes)
     write_tables(folder, features, genes)
     base = time_command(folder, 1, "one")
@@ -85,7 +88,10 @@ def run(folder: Path, options: argparse.Namespace) -> None:
     each = (more - base) / options.repeats
     paper = base + each * (PAPER_REPEATS - 1)
     print(f"predict: {each:.1f} s a repeat of 2 extractors, {base - each:.1f} s besides")
-    print(f"predict, {PAPER_REPEATS} repeats: {paper / 60:.1f} minutes on {cores()} core(s)")
+    print(
+        f"predict, {PAPER_REPEATS} repeats: {paper / 60:.1f} minutes on {cores()} core(s), "
+        f"extrapolated (below {MOST_MINUTES:.0f} wanted)"
+    )
     values = folder / "values.parquet"
     arguments = [str(folder / "more"), str(values), str(PAPER_REPEATS), str(options.draws)]
     seconds, memory = step("write", arguments)
@@ -100,10 +106,13 @@ def run(folder: Path, options: argparse.Namespace) -> None:
     single, _ = time_scikit_learn(features, genes[:, : options.single])
     fits = options.genes * N_FOLDS * PAPER_REPEATS * 2
     slow = single / options.single * fits
+    ratio = slow / (paper * cores())
     print(
         f"scikit-learn, one machine a gene and fold: {slow / 3600:.1f} hours on one thread, "
-        f"{slow / (paper * cores()):.0f} times as long ({N_TRAIN} × {P}, {fits:,} fits)"
+        f"{ratio:.0f} times as long ({N_TRAIN} × {P}, {fits:,} fits; "
+        f"at least {LEAST_RATIO:.0f} wanted)"
     )
+    return 0 if paper < MOST_MINUTES * 60 and ratio >= LEAST_RATIO else 1
 
 
 def write_tables(folder: Path, features: np.ndarray, genes: np.ndarray) -> None:
@@ -142,4 +151,4 @@ def cores() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
