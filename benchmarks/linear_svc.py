@@ -9,7 +9,11 @@ over ours, relative to ours, in the worst class: how much of the comparison is u
 
 ``--cross-validation`` fits the five folds of 7,180 units, 2,048 features and 9 classes, each
 from the machine of all units, whose time is shared by 50 repeats, against liblinear's dual solver
-on the first fold (``--primal``: its other solver too, minutes). Exit status 1 below five times.
+on the first fold (``--primal``: its other solver too, minutes). Exit status 1 where the better of
+its solvers takes less than five times as long. ``differ`` counts decisions that are not ours (of
+the held-out units of the fold; in the table, of the fitted ones): exit status 1, too, where there
+is one although liblinear is within 1e-6 of the optimum, or, with ``--cross-validation``, where it
+never is.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from sklearn.svm import LinearSVC as Liblinear
 from histograft.stats.linear_svc import LinearSVC
 
 Float = NDArray[np.float64]
+LEAST_RATIO, SMALL_GAP = 5.0, 1e-6
 SHAPES = [(500, 2048, 3), (1000, 1280, 3), (1000, 1280, 9), (1600, 1280, 5), (5600, 1280, 9)]
 
 
@@ -55,7 +60,7 @@ def objectives(machine: Any, features: Float, labels: NDArray[np.int64]) -> Floa
 
 
 def compare_folds(*, primal: bool) -> int:
-    """Time the folds of one repeat, and say whether the better solver took five times as long."""
+    """Time the folds of one repeat; 0 where the better solver is slow enough and decides alike."""
     features, labels = make_table(7180, 2048, 9)
     folds = np.random.default_rng(1).permutation(7180) % 5
     whole = LinearSVC()
@@ -71,23 +76,27 @@ def compare_folds(*, primal: bool) -> int:
     ours = float(np.mean(seconds)) + full / 250
     print(f"ours: {full:.1f} s for all units, then {np.mean(seconds):.2f} s a fold")
     train, best = folds != 0, np.inf
+    differing: list[int] = []  # decisions, of solvers that came to the end
     for dual in (True, False) if primal else (True,):
         other = Liblinear(dual=dual, max_iter=100_000)
         taken = timed_fit(other, features[train], labels[train])
         best = min(best, taken)
         excess = objectives(other, features[train], labels[train])
         gap = float((excess / objectives(first, features[train], labels[train]) - 1).max())
-        same = (other.predict(features[~train]) == first.predict(features[~train])).mean()
+        differ = int((other.predict(features[~train]) != first.predict(features[~train])).sum())
+        differing += [differ] if gap <= SMALL_GAP else []
         name = "dual" if dual else "primal"
         print(
             f"liblinear {name}: {taken:.1f} s a fold, {taken / ours:.1f}x, gap {gap:.0e}, "
-            f"{same:.4%} of the held-out decisions are ours",
+            f"{differ} of {(~train).sum()} held-out decisions differ",
             flush=True,
         )
-    return int(best < 5 * ours)
+    print(f"ratio: {best / ours:.1f}x (at least {LEAST_RATIO:.0f}x wanted)")
+    alike = bool(differing) and not any(differing)
+    return 0 if best >= LEAST_RATIO * ours and alike else 1
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--max-units", type=int, default=1600, help="leave larger tables out; liblinear is slow"
@@ -97,8 +106,8 @@ def main() -> None:
     options = parser.parse_args()
     most = options.max_units
     if options.cross_validation:
-        sys.exit(compare_folds(primal=options.primal))
-    head = " |  {} [s]  ratio     gap"
+        return compare_folds(primal=options.primal)
+    head, alike = " |  {} [s]  ratio     gap differ", True
     print("  units features classes   ours [s] steps" + head.format("auto") + head.format("dual"))
     for n_units, n_features, n_classes in SHAPES:
         if n_units > most:
@@ -112,9 +121,12 @@ def main() -> None:
             other = Liblinear(dual=dual, max_iter=100_000)
             other_seconds = timed_fit(other, features, labels)
             gap = float((objectives(other, features, labels) / best - 1).max())
-            row += f" | {other_seconds:9.2f} {other_seconds / seconds:5.1f}x {gap:7.0e}"
+            differ = int((other.predict(features) != ours.predict(features)).sum())
+            alike &= not differ or gap > SMALL_GAP
+            row += f" | {other_seconds:9.2f} {other_seconds / seconds:5.1f}x {gap:7.0e} {differ:6d}"
         print(row, flush=True)
+    return 0 if alike else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
