@@ -31,6 +31,7 @@ _VERBS = {
     "compare": "Compare",
     "draw": "Draw",
     "explain": "Explain",
+    "export": "Export",
 }
 _HOMES = {verb: f"histograft.verbs.{verb}" for verb in _VERBS}
 _HOMES |= {configuration: f"histograft.verbs.{verb}" for verb, configuration in _VERBS.items()}

@@ -108,6 +108,10 @@ def examples(tmp_path_factory, tools):
         ),
         "compare": ({"predictions": (folder / "predict",), "draws": 100}, {}),
         "draw": ({"inputs": (folder / "compare", folder / "standardize")}, {}),
+        "export": ({"network": folder / "train"}, {}),
+        "rescale": ({"samples": samples, "workers": 1}, {"workers": 0}),
+        "distill": ({"patches": folder / "rescale", "epochs": 1, "device": "cpu"}, {}),
+        "ladder": ({"networks": (folder / "distill",)}, {}),
         "explain": (
             {"networks": (folder / "train",), "patches": folder / "standardize", "n": 2,
              "device": "cpu"},

@@ -57,7 +57,7 @@ class ResolutionDistillation:
         Mean and standard deviation of the pixels: of each scale's "own" training pieces, or the
         "teacher"'s for all.
     lr : float
-        Learning rate.
+        Learning rate of the optimizer.
     batch_size : int
         Pieces of a step.
     augment : str

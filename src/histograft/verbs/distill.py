@@ -72,7 +72,7 @@ class Distill:
     optimizer : str
         adam, adamw, sgd or adamp.
     lr : float
-        Learning rate.
+        Learning rate of the optimizer.
     weight_decay : float
         Weight decay of the optimizer.
     epochs : int

@@ -48,7 +48,7 @@ class Ladder:
     margin : float
         Loss of top-1 accuracy that still counts as none, stated before results are seen.
     draws : int
-        Bootstrap draws.
+        Bootstrap draws of patients.
     published : bool
         Also compute what the paper's tables call accuracy, to compare with them.
     repeats : int
@@ -58,7 +58,7 @@ class Ladder:
     commands : tuple of str
         Commands that made the results, to be printed on the page.
     seed : int
-        Seed of the draws.
+        Seed of the bootstrap draws.
     device : str
         Where passes are timed: auto, cpu or cuda.
     """

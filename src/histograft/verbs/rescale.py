@@ -121,7 +121,7 @@ class Rescale:
         )
 
 
-PRESETS: dict[str, dict[str, Any]] = {"paper": {}}
+PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "recommended": {}}
 
 
 def rescale(config: Rescale, reporter: Reporter = SILENT) -> Artefact:
