@@ -102,14 +102,14 @@ def main() -> int:
     else:
         tiles = drawn_tiles(args.tiles, args.px)
     ours, status = macenko(tiles, mode="tile")
-    usable = np.flatnonzero(status == StainStatus.NORMALISED)
+    usable = np.flatnonzero(status == StainStatus.NORMALIZED)
     theirs = torchstain.normalizers.MacenkoNormalizer(backend="numpy")
     some = usable[:: max(1, len(usable) // N_THEIRS)][:N_THEIRS]
     gaps = [
         np.abs(theirs.normalize(tiles[i], stains=False)[0].astype(int) - ours[i]).max()
         for i in some
     ]
-    print(f"{len(tiles)} tiles of {args.px} px, {len(usable)} normalised")
+    print(f"{len(tiles)} tiles of {args.px} px, {len(usable)} normalized")
     print(f"largest difference to torchstain: {max(gaps)} grey level(s), {MOST_LEVELS} allowed")
     jobs: dict[str, Callable[[], Any]] = {
         "torchstain": lambda: [theirs.normalize(tiles[i]) for i in some],

@@ -24,7 +24,7 @@ RING = np.array([[100.0, 50.0], [900.0, 50.0], [900.0, 450.0], [100.0, 450.0]])
 def slide():
     pixels = np.full((50, 100, 3), 200, np.uint8)
     coords = np.array([[100, 100], [300, 100], [500, 100], [700, 100]])
-    status = ["normalised", "unreadable", "normalised", "single-stain"]
+    status = ["normalized", "unreadable", "normalized", "single-stain"]
     return SlidePicture("s1", pixels, (1000, 500), 0.5, [RING], coords, 200, status)
 
 
@@ -42,7 +42,7 @@ def test_tiles_lie_where_they_are_in_the_color_of_their_status(slide):
         color = tuple(tiles.get_facecolor()[0][:3])
         places[color] = [path.get_extents().bounds for path in tiles.get_paths()]
     assert places == {
-        to_rgb(STATUS_COLORS["normalised"]): [(100, 100, 200, 200), (500, 100, 200, 200)],
+        to_rgb(STATUS_COLORS["normalized"]): [(100, 100, 200, 200), (500, 100, 200, 200)],
         to_rgb(STATUS_COLORS["single-stain"]): [(700, 100, 200, 200)],
         to_rgb(STATUS_COLORS["unreadable"]): [(300, 100, 200, 200)],
     }
@@ -51,7 +51,7 @@ def test_tiles_lie_where_they_are_in_the_color_of_their_status(slide):
 def test_the_legend_counts_and_the_titles_name(slide):
     figure = slide_overview(slide)
     words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert words == ["normalised (2)", "single-stain (1)", "unreadable (1)"]
+    assert words == ["normalized (2)", "single-stain (1)", "unreadable (1)"]
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["s1", "4 tiles of 100 µm"]
 

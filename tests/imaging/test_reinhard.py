@@ -64,7 +64,7 @@ def test_tile_is_transferred_as_the_paper_says() -> None:
     source, target = tissue(0), (tissue(1) * 0.8 + 30).astype(np.uint8)
     reference = fit_reinhard(target, name="target", glass=ALL_PIXELS)
     result, status = reinhard(source, mode="tile", reference=reference, glass=ALL_PIXELS)
-    assert status.tolist() == [StainStatus.NORMALISED]
+    assert status.tolist() == [StainStatus.NORMALIZED]
     labs = [np.array([lab_by_hand(c + 1.0) for c in t.reshape(-1, 3)]) for t in (source, target)]
     moved = (labs[0] - labs[0].mean(0)) / labs[0].std(0) * labs[1].std(0) + labs[1].mean(0)
     lms = np.array([lms_by_hand(lab) for lab in moved])
@@ -127,7 +127,7 @@ def test_any_pixels_have_a_result_and_a_status(tiles: Array, mode: Any) -> None:
         result, status = reinhard(tiles, mode=mode)
         other, other_status = reinhard(torch.from_numpy(tiles), mode=mode)
     assert (result.dtype, result.shape) == (np.uint8, tiles.shape)
-    kept = status != StainStatus.NORMALISED
+    kept = status != StainStatus.NORMALIZED
     assert (result[kept] == tiles[kept]).all()
     assert tuple(other.shape) == tiles.shape
     assert other_status.shape == status.shape == tiles.shape[:1]

@@ -100,7 +100,7 @@ def test_real_tiles_are_torchstains_to_one_grey_level(shared_data: Path, folder:
     files = files[:: max(1, len(files) // 60)]
     tiles = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
     ours, status = macenko(tiles, mode="tile")
-    good = status == StainStatus.NORMALISED
+    good = status == StainStatus.NORMALIZED
     assert good.mean() > 0.9
     for tile, result in zip(tiles[good], ours[good], strict=True):
         assert difference(result, torchstain_result(tile)) <= 1
@@ -206,7 +206,7 @@ def test_any_pixels_have_a_result_and_a_status(tiles: Array, mode: Any, io: floa
     assert (result.dtype, result.shape) == (np.uint8, tiles.shape)
     assert (status.dtype, status.shape) == (np.uint8, tiles.shape[:1])
     assert set(status.tolist()) <= {int(code) for code in StainStatus}
-    kept = status != StainStatus.NORMALISED
+    kept = status != StainStatus.NORMALIZED
     assert (result[kept] == tiles[kept]).all()
     assert tuple(other.shape) == tiles.shape
     assert other_status.shape == status.shape
@@ -334,4 +334,4 @@ def test_wrong_options_are_refused() -> None:
 
 def test_numbers_of_the_codes_are_those_of_the_files() -> None:
     labels = {int(code): code.label for code in StainStatus}
-    assert labels == {0: "normalised", 1: "blank", 2: "single-stain", 3: "ill-conditioned"}
+    assert labels == {0: "normalized", 1: "blank", 2: "single-stain", 3: "ill-conditioned"}

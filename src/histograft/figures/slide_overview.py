@@ -27,7 +27,7 @@ BAR_SHARE = 0.2  # of the width, at most
 # What is as wished in quiet blue, what to look at in Okabe and Ito's strong colors.
 STATUS_COLORS = {
     "read": "#1f5f9e",
-    "normalised": "#1f5f9e",
+    "normalized": "#1f5f9e",
     "blank": "#8a8f96",
     "single-stain": "#e69f00",
     "ill-conditioned": "#c44e00",
@@ -57,7 +57,7 @@ class SlidePicture:
     side0 : int
         Side of a tile.
     status : sequence of str, length N
-        What became of each tile, such as ``"read"``, ``"normalised"`` or ``"unreadable"``.
+        What became of each tile, such as ``"read"``, ``"normalized"`` or ``"unreadable"``.
     """
 
     name: str

@@ -119,7 +119,7 @@ def reinhard(
     Returns
     -------
     tiles : uint8 array, shape (N, H, W, 3)
-        Unchanged where the status is not NORMALISED.
+        Unchanged where the status is not NORMALIZED.
     status : NumPy uint8 array, shape (N,)
         `StainStatus`: BLANK below 1 % of tissue, SINGLE_STAIN without spread in some axis,
         ILL_CONDITIONED where a spread would become more than ten times as large.
@@ -146,7 +146,7 @@ def reinhard(
     >>> own = fit_reinhard(tiles, name="own")
     >>> same, status = reinhard(tiles, reference=own)
     >>> bool((same == tiles).all()), StainStatus(status[0]).label
-    (True, 'normalised')
+    (True, 'normalized')
     """
     if mode not in ("tile", "slide"):
         raise InputError(f"mode {mode!r} is neither 'tile' nor 'slide'", "take one of the two")
@@ -163,7 +163,7 @@ def reinhard(
     status[(spread < MIN_SPREAD).any(axis=1)] = StainStatus.SINGLE_STAIN
     status[blank] = StainStatus.BLANK
     shift = np.array(reference.mean) - gain * mean
-    result = _transferred(flat, gain, shift, status == StainStatus.NORMALISED)
+    result = _transferred(flat, gain, shift, status == StainStatus.NORMALIZED)
     xp = array_api_compat.array_namespace(tiles)
     return xp.reshape(result, tiles.shape), status
 

@@ -73,7 +73,7 @@ def macenko(
     Returns
     -------
     tiles : uint8 array, shape (N, H, W, 3)
-        Of the library and device of the input; unchanged where the status is not NORMALISED.
+        Of the library and device of the input; unchanged where the status is not NORMALIZED.
     status : NumPy uint8 array, shape (N,)
         `StainStatus` of each tile.
 
@@ -103,7 +103,7 @@ def macenko(
     >>> white = np.full_like(tiles, 255)
     >>> normal, status = macenko(np.concatenate([tiles, white]), mode="tile")
     >>> [StainStatus(code).label for code in status]
-    ['normalised', 'blank']
+    ['normalized', 'blank']
     """
     if mode not in ("tile", "slide"):
         raise InputError(f"mode {mode!r} is neither 'tile' nor 'slide'", "take one of the two")
@@ -115,6 +115,6 @@ def macenko(
     flat, glass = flat_tiles(tiles), Glass(reference.io, beta)
     stains, strongest, status = find_stains(flat, glass, alpha)
     matrices = recoloring(stains, strongest, reference, status)
-    changed = status == StainStatus.NORMALISED
+    changed = status == StainStatus.NORMALIZED
     result = passes_for(flat).recolor(flat, glass, matrices, reference.io, changed)
     return result.reshape(tiles.shape), status

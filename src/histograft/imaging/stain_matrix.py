@@ -140,16 +140,16 @@ def stains_at(axes: Float, angles: Float, status: Status) -> Float:
     Returns
     -------
     array, shape (N, 3, 2)
-        Two fixed, different directions where the status is not NORMALISED.
+        Two fixed, different directions where the status is not NORMALIZED.
     """
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     stains: Float = axes @ circle
     swap = stains[:, 0, 0] <= stains[:, 0, 1]
     stains[swap] = stains[swap][:, :, ::-1]
-    good = status == StainStatus.NORMALISED
+    good = status == StainStatus.NORMALIZED
     status[good & (stains.min(axis=(1, 2)) < MIN_COMPONENT)] = StainStatus.ILL_CONDITIONED
     status[good & (angles[:, 1] - angles[:, 0] < MIN_ANGLE)] = StainStatus.SINGLE_STAIN
-    stains[status != StainStatus.NORMALISED] = np.eye(3)[:, :2]
+    stains[status != StainStatus.NORMALIZED] = np.eye(3)[:, :2]
     return stains
 
 
@@ -178,13 +178,13 @@ def recoloring(stains: Float, strongest: Float, reference: StainReference, statu
     Returns
     -------
     array, shape (N, 3, 3)
-        Identity where the status is not NORMALISED.
+        Identity where the status is not NORMALIZED.
     """
-    good = status == StainStatus.NORMALISED
+    good = status == StainStatus.NORMALIZED
     there = strongest.min(axis=1) > 1e-6
     scale = np.array(reference.max_concentrations) / np.where(there[:, None], strongest, 1.0)
     matrices = (reference.matrix * scale[:, None, :]) @ unmixing(stains)
     gain = np.linalg.norm(matrices, ord=2, axis=(1, 2))
     status[good & ~(there & (gain <= MAX_GAIN))] = StainStatus.ILL_CONDITIONED
-    matrices[status != StainStatus.NORMALISED] = np.eye(3)
+    matrices[status != StainStatus.NORMALIZED] = np.eye(3)
     return matrices

@@ -41,7 +41,7 @@ def find_stains(tiles: Any, glass: Glass, alpha: float) -> tuple[Float, Float, S
     strongest : array, shape (N, 2)
         99th percentiles of their concentrations over all pixels.
     status : uint8 array, shape (N,)
-        Where it is not NORMALISED, the stains mean nothing.
+        Where it is not NORMALIZED, the stains mean nothing.
     """
     stain_matrix.check_alpha(alpha)
     step = max(1, passes_for(tiles).PIXELS_AT_ONCE // max(1, tiles.shape[1]))
@@ -65,5 +65,5 @@ def _find_in_block(tiles: Any, glass: Glass, alpha: float) -> tuple[Float, Float
     least, colored = -stain_matrix.NEGATIVE * np.abs(strongest), 2 * glass.beta
     unexplained = passes.unexplained_share(densities, unmix, least, colored)
     unusable = (strongest.min(axis=1) <= 0) | (unexplained > stain_matrix.MAX_UNEXPLAINED)
-    status[unusable & (status == StainStatus.NORMALISED)] = StainStatus.ILL_CONDITIONED
+    status[unusable & (status == StainStatus.NORMALIZED)] = StainStatus.ILL_CONDITIONED
     return stains, strongest, status

@@ -106,7 +106,7 @@ class SlideStains:
     Attributes
     ----------
     status : StainStatus
-        NORMALISED if `stains` can be used.
+        NORMALIZED if `stains` can be used.
     stains : StainReference or None
         Its stains and their 99th percentiles over tissue; None where they were not found.
     """
@@ -138,7 +138,7 @@ def estimate_stains(sample: Any, *, name: str = "slide", alpha: float = ALPHA) -
     glass, pixels = sample.glass, sample.pixels
     stains, strongest, status = find_stains(pixels[None], glass, alpha)
     code = StainStatus(int(status[0]))
-    if code != StainStatus.NORMALISED:
+    if code != StainStatus.NORMALIZED:
         return SlideStains(code, None)
     return SlideStains(code, StainReference.of_arrays(name, glass.io, stains[0], strongest[0]))
 
@@ -177,7 +177,7 @@ def apply_stains(
     status = np.full(n, code[0], np.uint8)
     n_needed = max(1, math.ceil(MIN_TISSUE_SHARE * n_pixels))
     status[~passes.has_tissue(flat, glass, n_needed)] = StainStatus.BLANK
-    changed = status == StainStatus.NORMALISED
+    changed = status == StainStatus.NORMALIZED
     result = passes.recolor(flat, glass, matrix, reference.io, changed)
     return result.reshape(tiles.shape), status
 

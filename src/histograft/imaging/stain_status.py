@@ -17,7 +17,7 @@ class StainStatus(IntEnum):
     'single-stain'
     """
 
-    NORMALISED = 0  # spelled as in the file format
+    NORMALIZED = 0
     BLANK = 1
     SINGLE_STAIN = 2
     ILL_CONDITIONED = 3
@@ -34,7 +34,7 @@ class StainStatus(IntEnum):
 
 
 _EXPLANATIONS = {
-    StainStatus.NORMALISED: "two stains were found and replaced",
+    StainStatus.NORMALIZED: "two stains were found and replaced",
     StainStatus.BLANK: "less than 1 % of the pixels are tissue",
     StainStatus.SINGLE_STAIN: "one color or one stain: the second cannot be told from noise",
     StainStatus.ILL_CONDITIONED: "colors that two stains do not explain, or a correction that "

@@ -242,7 +242,7 @@ def _facts(entry: SlideEntry, plan: SlidePlan, table: TileTable) -> dict[str, An
     from histograft.imaging.stain import StainStatus
 
     lost = Counter(table.left_out_status.tolist())
-    kept = Counter(table.status[table.status != StainStatus.NORMALISED].tolist())
+    kept = Counter(table.status[table.status != StainStatus.NORMALIZED].tolist())
     return {
         "unit": "tile",
         "slide_id": entry.slide_id,

@@ -183,7 +183,7 @@ def _remarks(facts: dict[str, Any]) -> list[str]:
         remarks.append(f"{n_tiles} not scanned and without features")
     if facts["upsampled"]:
         remarks.append("enlarged: the slide is coarser than the tiles")
-    if facts.get("stains", "normalised") != "normalised":
+    if facts.get("stains", "normalized") != "normalized":
         remarks.append(
             f"no stain was normalized, all tiles keep their colors: {facts['stains_explained']}"
         )
