@@ -203,3 +203,15 @@ def test_options_that_cannot_be_are_refused_before_the_work(tmp_path, tools):
         assert outcome.code == (1 if looked_for else 2), (option, outcome.err)
         assert option.removeprefix("--") in outcome.err or str(value) in outcome.err
         assert not is_artefact(tmp_path / "run/network"), option
+
+
+def test_too_few_groups_for_the_folds_are_told_before_training(tools, tmp_path):
+    tools.write_set(tmp_path / "tuned", groups=6)
+    outcome = tools.run(
+        "run", "ftx", "--finetune", tmp_path / "tuned", "--evaluate", tmp_path / "tuned", "--out",
+        tmp_path / "run", *NETWORK, *PATCHES, "--folds", 5, *LIGHT,
+    )  # fmt: skip
+    assert outcome.code != 0
+    assert "the test rows of tuned" in outcome.err
+    assert "--folds" in outcome.err
+    assert not (tmp_path / "run/network").exists()

@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from histograft.core.configuration import Role, fields_with_role
+from histograft.core.errors import InputError
 from histograft.verbs import report_features
 from histograft.verbs.draw import broken
 from histograft.verbs.prediction_files import _resampled
 from histograft.verbs.report_answer import caveats, verdict
 from histograft.verbs.report_leakage import find_leaks, leakage_sentences, leakage_table
-from histograft.verbs.report_material import Compared
+from histograft.verbs.report_material import Compared, Material
 from histograft.verbs.report_molecular import _cohort_text
 from histograft.verbs.report_protocol import PROBES, protocol, training
 from histograft.verbs.report_tables import (
@@ -341,3 +342,11 @@ def test_a_cohort_is_told_with_its_names_and_warnings():
     assert "DeLong" in plain
     assert "Mind" not in plain
     assert "site" not in plain
+
+
+def test_a_drawn_page_is_no_material():
+    page = SimpleNamespace(
+        path=Path("report"), kind="report", facts={"title": "t"}, manifest={"verb": "draw"}
+    )
+    with pytest.raises(InputError, match=r"report of `histograft draw`.*has its page already"):
+        Material.of([page])

@@ -98,6 +98,26 @@ def shared_notices(
     return lines
 
 
+def check_folds(
+    patches: dict[str, Artefact], tuned_name: str, evaluated: list[str], config: Ftx
+) -> None:
+    """Plan the folds of every cross-validation before hours of work, and say which has none."""
+    from histograft.stats.folds import plan_folds
+
+    for name in evaluated:
+        table = load_patches(patches[name])
+        rows = table[table["split"] == "test"] if name == tuned_name else table
+        grouped = config.groups and bool(rows["group"].duplicated().any())
+        groups = rows["group"].to_numpy(str) if grouped else None
+        where = f"the test rows of {name}" if name == tuned_name else name
+        try:
+            plan_folds(
+                rows["label"].to_numpy(str), groups, n_folds=config.folds, n_repeats=1, seed=0
+            )
+        except InputError as error:
+            raise InputError(f"{where}: {error.problem}", error.fix) from error
+
+
 def train_config(config: Ftx, patches: Path) -> Train:
     """Options of the two steps of tuning."""
     return Train(

@@ -108,7 +108,7 @@ def plan_folds(
             + (
                 "; ".join(f"{c}: {why}" for c, why in left_out.items()) or "there is only one class"
             ),
-            "take fewer folds or add data",
+            "take fewer --folds (2 is the least), or add data",
         )
     rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(n_repeats)]
     _, kept_labels = np.unique(label_index[kept], return_inverse=True)

@@ -163,11 +163,12 @@ def _opened(config: Compare, reporter: Reporter) -> list[Artefact]:
         raise InputError("no predictions are given", "give one or more predictions artefacts")
     _refuse_two_alike(artefacts)
     for artefact in artefacts:
-        if config.baseline not in artefact.facts["models"]:
+        models = artefact.facts["models"]
+        if len(models) > 1 and config.baseline not in models:
             reporter.warn(
                 f"{artefact.facts['dataset']} ({artefact.facts['protocol']}) has no model "
                 f"{config.baseline}, so nothing is compared with it; --baseline names another of "
-                + ", ".join(artefact.facts["models"])
+                + ", ".join(models)
             )
     return artefacts
 

@@ -279,6 +279,14 @@ class ExpressionComparison:
             n_swaps=self.choices.draws,
             rng=generator(self.choices.seed, "swaps", self.name, model, other, str(fdr)),
         )
+        if not result.selected.any():  # nothing was tested, so nothing counts in corrections
+            return {
+                "compared_with": other,
+                "difference": None,
+                "test": "extractors swapped by patient",
+                "p_value": None,
+                "p_adjusted": None,
+            }
         ends: dict[str, Any] = {}
         if fdr is None:
             low, high = self._intervals.mean_difference_interval(a, b)

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from histograft.core.artefact import Artefact
+from histograft.core.errors import InputError
 from histograft.verbs.comparison import (
     COMPARISONS_TABLE,
     CONFUSION_TABLE,
@@ -155,7 +156,8 @@ class Material:
         """Sort artefacts by what they are."""
         material = cls(artefacts)
         for artefact in artefacts:
-            if artefact.kind == "report" and RESULTS_TABLE in artefact.files:
+            if artefact.kind == "report":
+                _refuse_a_page(artefact)
                 material.compared = Compared(artefact)
             elif artefact.kind == "patches":
                 material.patches.append(artefact)
@@ -166,3 +168,13 @@ class Material:
             elif artefact.kind == "features" and "dataset" in artefact.facts:
                 material.features.setdefault(artefact.facts["dataset"], []).append(artefact)
         return material
+
+
+def _refuse_a_page(artefact: Artefact) -> None:
+    """Refuse a report that is drawn already: it holds copies of tables, and facts of its own."""
+    if "blocks" not in artefact.facts:
+        made_by = artefact.manifest["verb"]
+        raise InputError(
+            f"{artefact.path} is a report of `histograft {made_by}`, which has its page already",
+            "give the tables of `histograft compare`, or open its index.html",
+        )
