@@ -19,13 +19,15 @@ from histograft.verbs.ladder_tables import (
     ladder_table,
 )
 from histograft.verbs.ladder_told import answer
+from histograft.verbs.ladder_views import views_section
 from histograft.verbs.networks import load_network
 from histograft.verbs.piece_pairs import Pieces
+from histograft.verbs.report_sections import Sketch
 
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1
+VERSION = 2
 PAGE = "index.html"
 LADDER = "ladder.csv"
 COMPARISONS = "comparisons.csv"
@@ -53,6 +55,8 @@ class Ladder:
         Also compute what the paper's tables call accuracy, to compare with them.
     repeats : int
         Timed passes for the milliseconds of a piece; 0: none.
+    fields : int
+        Test pieces on which the report shows what teacher and students look at; 0: none.
     title : str
         Heading of the report.
     commands : tuple of str
@@ -70,6 +74,7 @@ class Ladder:
     draws: int = 10_000
     published: bool = False
     repeats: Annotated[int, Role.EXECUTION] = 3
+    fields: int = 4
     title: str = "How far can the resolution be lowered?"
     commands: tuple[str, ...] = ()
     seed: int = 0
@@ -78,6 +83,7 @@ class Ladder:
     def __post_init__(self) -> None:
         require_at_least(self.draws, 100, "draws")
         require_at_least(self.repeats, 0, "repeats")
+        require_at_least(self.fields, 0, "fields")
         require_at_least(self.seed, 0, "seed")
         if not self.margin > 0:
             raise InputError(f"--margin is {self.margin}", "give more than 0, such as 0.02")
@@ -136,7 +142,9 @@ def ladder(config: Ladder, reporter: Reporter = SILENT) -> Artefact:
         for name, table in tables.items():
             with draft.writing(name) as path:
                 table.to_csv(path, index=False, float_format="%.10g")
-        draft.write_text(PAGE, ladder_page(config, judged, tables[SIZES], costs, draft))
+        sketch = Sketch(draft, (), config.seed)
+        views = views_section(judged, patches, config.fields, sketch, config.device)
+        draft.write_text(PAGE, ladder_page(config, judged, tables[SIZES], costs, (sketch, views)))
         sentence = answer(judged, costs)
         reporter.note(sentence)
         facts = {"title": config.title, "answer": sentence, "n_rungs": len(rungs)}

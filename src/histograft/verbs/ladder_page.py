@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from histograft.core.artefact import Draft
 from histograft.figures.numerals import (
     format_p,
     percent,
@@ -53,17 +52,18 @@ def ladder_page(
     judged: Judged,
     sizes: pd.DataFrame,
     costs: Mapping[float, Mapping[str, float]],
-    draft: Draft,
+    drawing: tuple[Sketch, Section | None],
 ) -> str:
-    """Write the page as HTML, and its figure into the draft."""
+    """Write the page as HTML, and its figure by the sketch; the section is what networks see."""
     from histograft.figures.page import Page, Section, Table, render_page
 
-    sketch = Sketch(draft, (), 0)
+    sketch, views = drawing
     made = [
         Section("Accuracy and cost", text=HOW, figures=(_curve(judged, costs, sketch),)),
         _results(judged, costs),
         _against_teacher(judged),
         _against_baseline(judged),
+        views,
     ]
     if len(sizes):
         made.append(Section("Pieces", tables=(Table(sizes, "Sizes in pixels, and counts."),)))
