@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from histograft.figures.formats import format_column, format_number
-from histograft.figures.numerals import format_p, p_phrase, percent, points
+from histograft.figures.numerals import fixed, format_p, p_phrase, percent, points
 
 
 def parse(text: str) -> float:
@@ -59,3 +59,23 @@ def test_points_and_percent_are_right_to_a_twentieth(share: float):
     assert abs(parse(points(share)) - 100 * share) <= 0.0501
     assert abs(parse(percent(share)) - 100 * share) <= 0.0501
     assert ("+" in points(share) or "−" in points(share)) == (parse(points(share)) != 0)
+
+
+@given(st.integers(-99999, 99999), st.integers(0, 2))
+def test_a_number_reads_alike_however_it_was_computed(n: int, decimals: int):
+    """A tie in decimal goes away from zero, also where binary puts it just beside the tie."""
+    tie = (10 * n + 5 if n >= 0 else 10 * n - 5) / 10 ** (decimals + 1)
+    away = n + 1 if n >= 0 else n - 1
+    expected = f"{away / 10**decimals:.{decimals}f}"
+    stored = float(f"{tie:.10g}")
+    assert fixed(tie, decimals) == fixed(stored, decimals) == expected
+    assert fixed(np.nextafter(tie, -np.inf), decimals) == expected
+    assert fixed(np.nextafter(tie, np.inf), decimals) == expected
+
+
+def test_points_of_terminal_and_page_agree():
+    accuracies = 0.8854166666666666, 0.8479166666666667  # their difference is 0.0375
+    difference = accuracies[0] - accuracies[1]
+    assert difference < 0.0375  # as computed
+    assert points(difference) == points(float(f"{difference:.10g}")) == "+3.8"
+    assert [percent(0.8875), percent(0.8875 - 1e-16)] == ["88.8", "88.8"]

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from histograft.figures.numerals import fixed
 from histograft.figures.palette import ModelStyle
 from histograft.figures.style import INK, MUTED
 
@@ -213,7 +214,10 @@ def describe(row: Row, *, percent: bool) -> str:
     """
     if not math.isfinite(row.point):
         return "not estimable"
-    numbers = [f"{100 * n:.1f}" if percent else f"{n:.3f}" for n in (row.point, row.low, row.high)]
+    numbers = [
+        (fixed(100 * n, 1) if percent else fixed(n, 3)) if math.isfinite(n) else ""
+        for n in (row.point, row.low, row.high)
+    ]
     if math.isfinite(row.low) and math.isfinite(row.high):
         return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
     return numbers[0]

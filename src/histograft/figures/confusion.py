@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from histograft.core.columns import require_columns
 from histograft.core.errors import InputError
+from histograft.figures.numerals import fixed
 from histograft.figures.palette import order_models
 from histograft.figures.style import INK, MUTED, fit_name, new_figure, panel_name, styled
 
@@ -170,7 +171,7 @@ def _percent(share: float) -> str:
     percent = 100 * share
     if percent < 0.1:
         return "<0.1"
-    return "100" if percent > 99.95 else f"{percent:.1f}"
+    return "100" if percent > 99.95 else fixed(percent, 1)
 
 
 def _count(count: float) -> str:

@@ -48,7 +48,7 @@ def with_interval(point: float, low: float, high: float) -> str:
     """
     if not np.isfinite(point):
         return "not estimable"
-    texts = [f"{number:.2f}".replace("-", "−") for number in (point, low, high)]
+    texts = [numerals.plain(number) for number in (point, low, high)]
     return f"{texts[0]} [{texts[1]}, {texts[2]}]" if np.isfinite([low, high]).all() else texts[0]
 
 

@@ -3,8 +3,41 @@
 from __future__ import annotations
 
 import math
+from decimal import ROUND_HALF_UP, Decimal
 
 NOTHING = "–"
+# Tables keep ten significant digits; a number and what a table holds of it must read alike.
+SURE_DIGITS = 9
+
+
+def fixed(number: float, decimals: int) -> str:
+    """Print a number with so many decimals, halves away from zero.
+
+    What a computer holds of 0.15 lies just below it or just above, and differs by the way it was
+    computed; so the number is taken at nine significant digits first.
+
+    Parameters
+    ----------
+    number : float
+        Any number, already in its unit (percent, not a share).
+    decimals : int
+        At least 0.
+
+    Returns
+    -------
+    str
+        With a hyphen as minus sign, and none before zero.
+
+    Examples
+    --------
+    >>> fixed(3.75, 1), fixed(100 * (0.9 - 0.8625), 1), fixed(-0.25, 1), fixed(-0.001, 2)
+    ('3.8', '3.8', '-0.3', '0.00')
+    """
+    if not abs(number) < 1e15:  # nor is it a number that anybody reads
+        return f"{number:.{decimals}f}"
+    sure = Decimal(f"{number:.{SURE_DIGITS}g}")
+    rounded = sure.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_UP)
+    return f"{rounded if rounded else abs(rounded):f}"
 
 
 def format_p(p: float | None) -> str:
@@ -29,7 +62,7 @@ def format_p(p: float | None) -> str:
         return NOTHING
     if p < 0.001:
         return "<0.001"
-    return f"{p:.3f}" if p < 0.0995 else f"{p:.2f}"
+    return fixed(p, 3) if p < 0.0995 else fixed(p, 2)
 
 
 def p_phrase(p: float | None) -> str:
@@ -54,7 +87,7 @@ def percent(share: float) -> str:
     >>> percent(0.93947), percent(1.0), percent(float("nan"))
     ('93.9', '100.0', '–')
     """
-    return NOTHING if math.isnan(share) else f"{100 * share:.1f}"
+    return NOTHING if math.isnan(share) else fixed(100 * share, 1)
 
 
 def points(difference: float) -> str:
@@ -78,8 +111,10 @@ def signed(number: float, decimals: int) -> str:
     """
     if math.isnan(number):
         return NOTHING
-    text = f"{number:+.{decimals}f}".replace("-", "−")
-    return text[1:] if not any(letter in "123456789" for letter in text) else text
+    text = fixed(number, decimals)
+    if text.startswith("-"):
+        return f"−{text[1:]}"
+    return f"+{text}" if any(letter in "123456789" for letter in text) else text
 
 
 def plain(number: float) -> str:

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from histograft.core.columns import require_columns
 from histograft.core.errors import InputError
+from histograft.figures.numerals import percent, plain
 from histograft.figures.palette import class_look, order_models
 from histograft.figures.style import (
     MUTED,
@@ -140,7 +141,7 @@ def _score_line(scores: pd.DataFrame, n_neighbors: int) -> str:
     parts = []
     row = scores.iloc[0]
     if pd.notna(row["knn_accuracy"]):
-        parts.append(f"{n_neighbors}-NN in full space {100 * row['knn_accuracy']:.1f} %")
+        parts.append(f"{n_neighbors}-NN in full space {percent(row['knn_accuracy'])} %")
     if pd.notna(row["silhouette"]):
-        parts.append(f"silhouette {row['silhouette']:.2f}".replace("-", "−"))
+        parts.append(f"silhouette {plain(row['silhouette'])}")
     return " · ".join(parts)

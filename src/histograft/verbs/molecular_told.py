@@ -35,7 +35,7 @@ def _tell_areas(results: pd.DataFrame, reporter: Reporter) -> None:
             [
                 row["target"],
                 row["label"],
-                f"{row['value']:.3f}",
+                _plain(row["value"]),
                 _range(row["ci_low"], row["ci_high"], _plain),
                 f"{row['n_units']:,}",
             ]

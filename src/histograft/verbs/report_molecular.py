@@ -237,12 +237,12 @@ def _area_table(rows: pd.DataFrame) -> Table:
         {
             GROUP: row["target"],
             "model": row["label"],
-            "AUC": f"{row['value']:.3f}",
+            "AUC": _plain(row["value"], 3),
             "95 % interval": _range(row["ci_low"], row["ci_high"]),
-            "SD": NOTHING if pd.isna(row["repeat_sd"]) else f"{row['repeat_sd']:.3f}",
-            "average precision": f"{values[row['target'], row['model'], 'average_precision']:.2f}",
+            "SD": NOTHING if pd.isna(row["repeat_sd"]) else _plain(row["repeat_sd"], 3),
+            "average precision": plain(values[row["target"], row["model"], "average_precision"]),
             "slope": plain(values[row["target"], row["model"], "calibration_slope"]),
-            "Brier": f"{values[row['target'], row['model'], 'brier']:.3f}",
+            "Brier": _plain(values[row["target"], row["model"], "brier"], 3),
             "empty fits, %": f"{100 * values[row['target'], row['model'], 'null_model_share']:.0f}",
         }
         for row in records(rows[rows["metric"] == "auc"])
@@ -318,7 +318,7 @@ def _summary_table(rows: pd.DataFrame) -> Table:
         lines.append(
             {
                 "model": label,
-                "mean correlation": signed(mean["value"], 3).removeprefix("+"),
+                "mean correlation": _plain(mean["value"], 3),
                 "95 % interval": _range(mean["ci_low"], mean["ci_high"]),
                 "genes predicted": f"{value['n_genes_predicted']:.0f} of {value['n_genes']:.0f}",
                 "P < 0.05": f"{value['n_genes_nominal']:.0f}",
@@ -365,11 +365,15 @@ def _tests_table(compared: Compared, block: dict[str, Any]) -> Iterator[Table]:
     yield Table(frame, "Mean difference in correlation of two models.", group=GROUP)
 
 
+def _plain(number: float, decimals: int) -> str:
+    return signed(number, decimals).removeprefix("+")
+
+
 def _range(low: float, high: float) -> str:
     """Write the interval of a number that has no sign unless it is negative."""
     if not (low == low and high == high):
         return NOTHING
-    return " to ".join(signed(end, 3).removeprefix("+") for end in (low, high))
+    return " to ".join(_plain(end, 3) for end in (low, high))
 
 
 def _difference_range(row: dict[str, Any]) -> str:

@@ -48,7 +48,7 @@ def accuracy_table(compared: Compared) -> Table:
             "model": row["label"],
             "accuracy, %": percent(row["value"]),
             "95 % interval": percent_range(row["ci_low"], row["ci_high"]),
-            "SD": NOTHING if pd.isna(row["repeat_sd"]) else f"{100 * row['repeat_sd']:.1f}",
+            "SD": NOTHING if pd.isna(row["repeat_sd"]) else percent(row["repeat_sd"]),
         }
         for row in rows
     )
