@@ -9,7 +9,8 @@ from torch import nn
 
 from histograft.core.errors import InputError
 from histograft.learning.apply import class_scores
-from histograft.learning.cam import METHODS, CamSettings, class_maps, label_maps
+from histograft.learning.cam import CamSettings, class_maps, label_maps
+from histograft.learning.cam_methods import METHODS
 from histograft.learning.network import Network, NetworkSpec, PartB
 
 RNG = np.random.default_rng(0)

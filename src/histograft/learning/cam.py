@@ -1,13 +1,12 @@
-"""Where a network looks: class activation maps of its CAM layer, through ``pytorch_grad_cam``."""
+"""Where a network looks: class activation maps of its CAM layer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from math import isqrt
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,31 +15,9 @@ from torch import Tensor, nn
 
 from histograft.core.errors import InputError
 from histograft.learning.batches import normalize
+from histograft.learning.cam_methods import METHODS, Method, cam_class
 from histograft.learning.network import Network
 from histograft.learning.regime import make_fabric
-
-Method = Literal[
-    "grad-cam",
-    "grad-cam++",
-    "xgrad-cam",
-    "hires-cam",
-    "layer-cam",
-    "elementwise-cam",
-    "eigen-cam",
-    "eigen-grad-cam",
-]
-METHODS: tuple[Method, ...] = get_args(Method)
-
-_CLASSES = {
-    "grad-cam": "GradCAM",
-    "grad-cam++": "GradCAMPlusPlus",
-    "xgrad-cam": "XGradCAM",
-    "hires-cam": "HiResCAM",
-    "layer-cam": "LayerCAM",
-    "elementwise-cam": "GradCAMElementWise",
-    "eigen-cam": "EigenCAM",
-    "eigen-grad-cam": "EigenGradCAM",
-}
 
 
 @dataclass(frozen=True)
@@ -50,8 +27,8 @@ class CamSettings:
     Attributes
     ----------
     method : str
-        One of `METHODS`; each is the class of that name in ``pytorch_grad_cam``, but for
-        Grad-CAM++, see `class_maps`.
+        One of `histograft.learning.cam_methods.METHODS`; each is the class of that name in
+        ``pytorch_grad_cam``, but for Grad-CAM++, see `class_maps`.
     aug_smooth : bool
         Mean of six maps: the image and its mirror image, each with its normalized values times
         0.9, 1 and 1.1.
@@ -149,7 +126,7 @@ def class_maps(
     network.to(make_fabric(device, "32-true").device)
     maps = np.empty(images.shape[:3], np.float32)
     with _left_as_it_was(network), torch.inference_mode(mode=False), torch.enable_grad():
-        machine = _cam_class(chosen.method)(network, [layer], _as_maps(network.part_a))
+        machine = cam_class(chosen.method)(network, [layer], _as_maps(network.part_a))
         machine.compute_input_gradient = True  # so that parameters need no gradient
         try:
             for start in range(0, len(images), batch_size):
@@ -238,63 +215,6 @@ def _input(network: Network, images: NDArray[np.uint8]) -> Tensor:
     device = next(network.parameters()).device
     raw = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
     return normalize(raw.to(device), network.spec.mean, network.spec.std)
-
-
-@cache
-def _cam_class(method: Method) -> type[Any]:
-    """Return the package's class with signs fixed and scales kept away from its small constants."""
-    import pytorch_grad_cam
-
-    package_class: Any = getattr(pytorch_grad_cam, _CLASSES[method])
-    always_component = method.startswith("eigen")
-
-    class Signed(package_class):  # type: ignore[misc]
-        def get_cam_image(self, *args: Any) -> NDArray[np.float32]:
-            *given, activations, gradients, eigen_smooth = args
-            image = super().get_cam_image(*given, activations, gradients, eigen_smooth)
-            if always_component:
-                product = activations if method == "eigen-cam" else gradients * activations
-                image = _with_sign_of(image, product.sum(axis=1))
-            elif eigen_smooth:
-                plain = super().get_cam_image(*given, activations, gradients, eigen_smooth=False)
-                image = _with_sign_of(image, plain)
-            return _to_unit(image)
-
-    if method == "grad-cam++":
-        Signed.get_cam_weights = _plus_plus_weights
-    return Signed
-
-
-def _plus_plus_weights(
-    self: object,
-    images: Tensor,
-    layer: nn.Module,
-    targets: object,
-    activations: NDArray[np.float32],
-    gradients: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """Weights of channels after equation 19 of the Grad-CAM++ paper, (N, C)."""
-    del self, images, layer, targets
-    positive = np.maximum(gradients.astype(np.float64), 0)
-    total = activations.sum(axis=(2, 3), keepdims=True, dtype=np.float64)
-    # The derivation takes A ≥ 0. Where a layer has none, α would have a pole: no channel whose
-    # sum is negative gets more than α of an empty one.
-    alpha = 1 / (2 + positive * np.maximum(total, 0))
-    weights: NDArray[np.float32] = (alpha * positive).sum(axis=(2, 3)).astype(np.float32)
-    return weights
-
-
-def _with_sign_of(maps: NDArray[Any], unsmoothed: NDArray[Any]) -> NDArray[Any]:
-    """Turn maps (N, h, w) over where they run against the unsmoothed ones."""
-    centered = unsmoothed - unsmoothed.mean(axis=(1, 2), keepdims=True, dtype=np.float64)
-    against = (maps * centered).sum(axis=(1, 2)) < 0  # sign of the covariance
-    return np.where(against[:, None, None], -maps, maps)
-
-
-def _to_unit(maps: NDArray[Any]) -> NDArray[np.float32]:
-    """Divide each map by its largest size: the package later adds 1e-7 to what it divides by."""
-    largest = np.abs(maps).max(axis=(1, 2), keepdims=True)
-    return np.asarray(maps / np.where(largest > 0, largest, 1), dtype=np.float32)
 
 
 def _layer(network: Network, name: str | None) -> nn.Module:
