@@ -242,3 +242,11 @@ def test_many_files_open_in_one_pass(tmp_path):
     made = Artefact(tmp_path, {"kind": "patches", "id": "0", "files": files})
     assert made.files is made.files  # parsed once, not once for each file that is asked for
     assert made.files["7.png"] == FileRecord(0, "")
+
+
+def test_a_folder_of_artefacts_names_them(tmp_path):
+    for name in ("a", "b"):
+        with claim(tmp_path / "all" / name, Identity("features", "embed", 1, {"n": name})) as draft:
+            draft.finish()
+    with pytest.raises(ArtefactError, match=r"no artefact but holds some.*all/a, .*all/b"):
+        open_artefact(tmp_path / "all")

@@ -40,6 +40,7 @@ from histograft.core.layout import list_files as list_files
 from histograft.core.reporter import SILENT, Reporter
 
 # Looks at a folder that other processes claim or finish at the same time.
+MOST_NAMED = 4  # artefacts that an error lists
 CLAIM_ATTEMPTS = 5
 KINDS = ("patches", "network", "features", "predictions", "report")
 
@@ -327,13 +328,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        state = "is unfinished" if (path / UNFINISHED).exists() else "holds no artefact"
-        raise ArtefactError(
-            f"{path} {state} (no {MANIFEST})",
-            "run the command that makes it again: it resumes"
-            if state == "is unfinished"
-            else "give the folder that a histograft command wrote",
-        ) from error
+        raise _no_manifest(path) from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ArtefactError(
             f"{path / MANIFEST} is not JSON ({error})",
@@ -345,6 +340,26 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             "delete the folder and make the artefact again",
         )
     return manifest
+
+
+def _no_manifest(path: Path) -> ArtefactError:
+    """Say what is there instead of an artefact, such as several in folders below."""
+    if (path / UNFINISHED).exists():
+        return ArtefactError(
+            f"{path} is unfinished (no {MANIFEST})",
+            "run the command that makes it again: it resumes",
+        )
+    if not path.exists():
+        return ArtefactError(f"{path} holds no artefact: it does not exist", "correct the path")
+    below = sorted({p.parent.relative_to(path) for p in path.glob(f"*/{MANIFEST}")})
+    if not below:
+        return ArtefactError(
+            f"{path} holds no artefact (no {MANIFEST})",
+            "give the folder that a histograft command wrote",
+        )
+    names = ", ".join(str(path / name) for name in below[:MOST_NAMED])
+    more = f" and {len(below) - MOST_NAMED} more" if len(below) > MOST_NAMED else ""
+    return ArtefactError(f"{path} is no artefact but holds some", f"give one of {names}{more}")
 
 
 def _finished(path: Path, identity: Identity) -> Artefact:
