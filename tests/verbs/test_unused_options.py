@@ -5,6 +5,7 @@ import pytest
 EMBED = ("embed", "--patches", "p", "--out", "o", "--weights", "random", "--arch", "resnet10t")
 PATCHES = ("predict", "--features", "f", "--out", "o")
 PATIENTS = (*PATCHES, "--mutations", "m")
+VALUES = (*PATCHES, "--expression", "e")
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,10 @@ PATIENTS = (*PATCHES, "--mutations", "m")
         ((*PATCHES, "--n-genes", 3), "--n-genes is for --mutations or --expression"),
         ((*PATCHES, "--genes", "g"), "--genes is for --mutations or --expression"),
         ((*PATCHES, "--transform", "none"), "--transform is for --mutations"),
+        ((*PATCHES, "--sample-sheet", "s"), "--sample-sheet is for --mutations or"),
+        ((*PATIENTS, "--transform", "none"), "--transform is for --expression"),
+        ((*PATIENTS, "--orientation", "genes-in-rows"), "--orientation is for --expression"),
+        ((*VALUES, "--variant-classes", "any"), "--variant-classes is for --mutations"),
         ((*PATIENTS, "--probe", "knn"), "--probe is for patches"),
         ((*PATIENTS, "--no-groups"), "--groups is for patches"),
     ],
@@ -38,3 +43,10 @@ def test_what_a_preset_may_have_set_is_told(tmp_path, standardized, tools):
     plain = tools.ok("embed", *words, "--out", tmp_path / "plain")
     assert "for slides" not in plain.err
     assert tools.content(tmp_path / "paper") == tools.content(tmp_path / "plain")
+
+
+def test_points_given_twice_come_with_a_remedy(tools):
+    outcome = tools.run(*EMBED, "--points", "gap", "--points", "gap")
+    assert outcome.code == 2
+    assert "--points gap gap names one twice" in outcome.err
+    assert "to fix it: give each once" in outcome.err

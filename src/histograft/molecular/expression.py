@@ -134,7 +134,7 @@ def _logged(values: NDArray[np.float64], name: str) -> NDArray[np.float64]:
     if (values < 0).any():
         raise InputError(
             f"{name} has negative values, of which there is no log2(x + 1)",
-            "take the transform none, or the table before its background was subtracted",
+            "take --transform none, or the table before its background was subtracted",
         )
     values += 1.0
     return np.log2(values, out=values)

@@ -58,7 +58,7 @@ class ExpressionMatrix:
     scale : {"linear", "log", "centered"} or None
         Where the layout says so.
     notes : tuple of str
-        What was recognised.
+        What was recognized.
     """
 
     name: str
@@ -191,8 +191,8 @@ def _way_round(
     raise InputError(
         f"{name}: it cannot be told whether rows are genes or samples "
         f"(rows: {', '.join(in_rows[:3])} …; columns: {', '.join(in_columns[:3])} …)",
-        "name samples as patients are named elsewhere (or in Python state the orientation: "
-        "genes-in-rows or samples-in-rows)",
+        "state --orientation genes-in-rows or samples-in-rows, or name samples as patients are "
+        "named elsewhere",
     )
 
 

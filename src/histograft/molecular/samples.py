@@ -77,7 +77,8 @@ def kept_samples(resolved: pd.DataFrame, drops: DropList, source: str) -> pd.Dat
         first = dropped.iloc[0]
         raise InputError(
             f"{source}: no sample is kept, such as {first['sample_id']!r} ({first['reason']})",
-            "state the sample types to keep, or a sample sheet with sample_id and patient_id",
+            "state which to keep (--sample-types), or whose they are (--sample-sheet, a table with "
+            "sample_id and patient_id)",
         )
     return kept[["sample_id", "patient_id"]].reset_index(drop=True)
 

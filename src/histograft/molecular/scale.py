@@ -111,12 +111,12 @@ def resolve_transform(finding: ScaleFinding, transform: Transform, name: str) ->
         kind = "in logarithms already" if finding.scale == "log" else "z-scores or log ratios"
         raise InputError(
             f"{name} seems to be {kind} ({finding.because}); it will not be logged",
-            "take the transform auto or none",
+            "take --transform auto or none",
         )
     if finding.scale == "unknown" and transform == "auto":
         raise InputError(
             f"{name}: it cannot be told whether values are in logarithms ({finding.because})",
-            "state the transform: log2p1 if they are linear, none if not",
+            "state --transform log2p1 if they are linear, none if not",
         )
     return "log2p1"
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import MappingProxyType
+
+from histograft.core.errors import InputError
 
 # Changes of the protein, as in the list of classes of the GDC's MAF format
 # (https://docs.gdc.cancer.gov/Data/File_Formats/MAF_Format/).
@@ -51,3 +54,38 @@ CLASS_SETS = MappingProxyType(
 # Values of Mutation_Status, in small letters, that are no mutation of the tumor. cBioPortal does
 # not load "None", "LOH" and "Wildtype" either.
 NOT_SOMATIC = frozenset({"germline", "wildtype", "loh", "none"})
+
+
+def resolve_classes(names: Iterable[str]) -> frozenset[str]:
+    """Return the classes that count as a mutation.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Sets (``non-silent``, ``truncating``, ``any``) or single classes of a MAF.
+
+    Returns
+    -------
+    frozenset of str
+        Values of Variant_Classification.
+
+    Raises
+    ------
+    InputError
+        A name is neither, or there is none.
+
+    Examples
+    --------
+    >>> sorted(resolve_classes(["truncating", "Silent"]))[-2:]
+    ['Silent', 'Splice_Site']
+    """
+    given = list(names)
+    if not given:
+        raise InputError("no variant class counts as a mutation", "state one or more classes")
+    if unknown := [name for name in given if name not in CLASS_SETS and name not in KNOWN_CLASSES]:
+        raise InputError(
+            f"{unknown[0]!r} is no variant class",
+            f"give {', '.join(CLASS_SETS)}, or classes as MAF files write them, such as "
+            "Missense_Mutation",
+        )
+    return frozenset().union(*(CLASS_SETS.get(name, {name}) for name in given))

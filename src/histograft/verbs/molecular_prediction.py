@@ -10,7 +10,7 @@ from histograft.core.errors import InputError
 from histograft.core.executor import open_threads
 from histograft.core.reporter import Reporter, counted
 from histograft.verbs.expression_prediction import predict_expression
-from histograft.verbs.feature_origins import tell_unlike
+from histograft.verbs.feature_origins import tell_other_samples, tell_unlike
 from histograft.verbs.molecular_targets import MolecularTables, read_targets
 from histograft.verbs.molecular_work import MolecularWork
 from histograft.verbs.mutation_prediction import predict_mutations
@@ -63,7 +63,7 @@ def predict_molecular(
     """
     from histograft.molecular.drops import DropList, join_drops
 
-    warnings = _warnings(features, others)
+    warnings = _warnings(config, features, others)
     work = _join(config, features, others, tables, draft)
     for warning in warnings:
         reporter.warn(warning)
@@ -99,7 +99,7 @@ def _join(
     if others is not None:
         models = _stacked(features, others)
         names += others.patients
-    targets = read_targets(tables, names)
+    targets = read_targets(tables, features.patients, [] if others is None else others.patients)
     row = {patient: index for index, patient in enumerate(names)}
     rows = np.array([row[patient] for patient in targets.values.index])
     fitted_on = rows >= len(features.patients)
@@ -107,18 +107,22 @@ def _join(
         lacking = features.name if fitted_on.all() else others.name
         raise InputError(
             f"no patient of {lacking} has molecular values",
-            "give tables that hold both cohorts (a folder of MAF files may)",
+            "give tables that hold both cohorts (a folder of MAF files may), or those of --fit-on "
+            "by --fit-mutations, --fit-sequenced or --fit-expression",
         )
     chosen = {model: table.to_numpy(np.float64)[rows] for model, table in models.items()}
     fit_on = "" if others is None else _name_of_other(config, features.name, others.name)
     return MolecularWork(config, features.name, chosen, targets, fitted_on, fit_on, draft)
 
 
-def _warnings(features: PatientFeatures, others: PatientFeatures | None) -> list[str]:
+def _warnings(
+    config: Predict, features: PatientFeatures, others: PatientFeatures | None
+) -> list[str]:
     """Say what does not go together, though it can be used."""
-    if others is None:
-        return []
-    return tell_unlike(features.origins, others.origins, [*features.models])
+    models, warnings = list(features.models), []
+    if others is not None:
+        warnings += tell_unlike(features.origins, others.origins, models)
+    return warnings + tell_other_samples(features.origins, models, config.sample_types)
 
 
 def _name_of_other(config: Predict, tested: str, other: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["mutation", "expression"]
 Transform = Literal["auto", "none", "log2p1"]
+Orientation = Literal["auto", "genes-in-rows", "samples-in-rows"]
 ALL = "all"
 Parsed = TypeVar("Parsed")
 
@@ -43,6 +44,16 @@ class MolecularTables:
         Of expression.
     seed : int
         Seed of the draw.
+    variant_classes : tuple of str
+        Which variants count, see `histograft.molecular.variants.resolve_classes`.
+    sample_types : tuple of str
+        TCGA sample types that are kept.
+    orientation : {"auto", "genes-in-rows", "samples-in-rows"}
+        Which way round the matrix of expression lies.
+    sample_sheet : pathlib.Path or None
+        Table of samples and their patients, where names of samples do not say it.
+    fit_mutations, fit_sequenced, fit_expression : pathlib.Path or None
+        Files of the cohort that is only fitted on, where it has its own.
     """
 
     mutations: Path | None
@@ -52,6 +63,13 @@ class MolecularTables:
     n_genes: int | None
     transform: Transform
     seed: int
+    variant_classes: tuple[str, ...] = ("non-silent",)
+    sample_types: tuple[str, ...] = ("01",)
+    orientation: Orientation = "auto"
+    sample_sheet: Path | None = None
+    fit_mutations: Path | None = None
+    fit_sequenced: Path | None = None
+    fit_expression: Path | None = None
 
     @property
     def kind(self) -> Kind:
@@ -60,13 +78,34 @@ class MolecularTables:
 
     def inputs(self) -> list[Input]:
         """Return what goes into the identity of the predictions."""
-        given = {"mutations": self.mutations, "sequenced": self.sequenced}
-        given |= {"expression": self.expression, "genes": self._gene_file()}
+        given = {"genes": self._gene_file()}
+        given |= {
+            role: getattr(self, role)
+            for role in ("mutations", "sequenced", "expression", "sample_sheet",
+                         "fit_mutations", "fit_sequenced", "fit_expression")
+        }  # fmt: skip
         return [
             Input(role, "table", hash_tables(path), path.name)
             for role, path in given.items()
             if path is not None
         ]
+
+    def of_fitted(self) -> MolecularTables | None:
+        """Return the files of the cohort that is only fitted on, or None if it has no own.
+
+        A list of who was sequenced belongs to its MAF: another MAF has another list, or none.
+        """
+        if not (self.fit_mutations or self.fit_sequenced or self.fit_expression):
+            return None
+        return replace(
+            self,
+            mutations=self.fit_mutations or self.mutations,
+            sequenced=self.fit_sequenced,
+            expression=self.fit_expression or self.expression,
+            fit_mutations=None,
+            fit_sequenced=None,
+            fit_expression=None,
+        )
 
     def gene_setting(self) -> str:
         """Return the name of the gene list; of a file its name, as its content is an input."""
@@ -119,7 +158,9 @@ class Targets:
     gene_hash: str
 
 
-def read_targets(tables: MolecularTables, patients: Sequence[str]) -> Targets:
+def read_targets(
+    tables: MolecularTables, patients: Sequence[str], fitted: Sequence[str] = ()
+) -> Targets:
     """Read the targets of some patients.
 
     Parameters
@@ -128,11 +169,14 @@ def read_targets(tables: MolecularTables, patients: Sequence[str]) -> Targets:
         The user's files.
     patients : sequence of str
         Patients with features.
+    fitted : sequence of str
+        Patients with features of another cohort, who are only fitted on. Where it has files of its
+        own, each cohort is read from its own, by its own scale, and genes must be in both.
 
     Returns
     -------
     Targets
-        Rows are patients in the order of `patients`, those without any value left out.
+        Rows are patients in the order of `patients` and `fitted`, those without any value left out.
 
     Raises
     ------
@@ -143,14 +187,26 @@ def read_targets(tables: MolecularTables, patients: Sequence[str]) -> Targets:
     from histograft.molecular.genes import draw_genes, hash_genes
 
     drops = DropList("features and targets")
-    read = _mutations if tables.mutations else _expression
-    table = read(tables, patients, drops)
-    values = table.values
+    own = tables.of_fitted()
+    if own is None:
+        read = [_read(tables, [*patients, *fitted], drops)]
+    else:
+        read = [_read(tables, patients, drops), _read(own, fitted, drops)]
+    values = _under_each_other([table.values for table in read], drops)
     genes = list(values.columns)
     if tables.n_genes is not None:
         genes = list(draw_genes(genes, tables.n_genes, tables.seed).genes)
         values = values[genes]
-    known = set(values.index)
+    joined = join_drops([*(table.drops for table in read), drops.table()])
+    notes = tuple(dict.fromkeys(note for table in read for note in table.notes))
+    return Targets(tables.kind, values, joined, notes, hash_genes(genes))
+
+
+def _read(tables: MolecularTables, patients: Sequence[str], drops: DropList) -> PatientTable:
+    """Read a table and keep the patients with features, in their order."""
+    read = _mutations if tables.mutations else _expression
+    table = read(tables, patients, drops)
+    known = set(table.values.index)
     for patient in patients:
         if patient not in known:
             drops.add("patient", patient, "no-molecular-data", "features, but no molecular value")
@@ -163,20 +219,45 @@ def read_targets(tables: MolecularTables, patients: Sequence[str]) -> Targets:
             f"{min(known, default='none')})",
             "write names of patients alike in both tables",
         )
-    joined = join_drops([table.drops, drops.table()])
-    return Targets(tables.kind, values.loc[both], joined, tuple(table.notes), hash_genes(genes))
+    return replace(table, values=table.values.loc[both])
+
+
+def _under_each_other(parts: Sequence[pd.DataFrame], drops: DropList) -> pd.DataFrame:
+    """Put the values of cohorts under each other; genes that one of them lacks are left out."""
+    import pandas as pd
+
+    if len(parts) == 1:
+        return parts[0]
+    genes = [gene for gene in parts[0] if all(gene in part for part in parts)]
+    for gene in sorted({str(gene) for part in parts for gene in part} - set(genes)):
+        drops.add("gene", gene, "not-in-both-cohorts")
+    if not genes:
+        raise InputError(
+            f"no gene is in the tables of both cohorts (such as {parts[0].columns[0]} and "
+            f"{parts[1].columns[0]})",
+            "name genes alike in both tables",
+        )
+    return pd.concat([part[genes] for part in parts])
 
 
 def _mutations(tables: MolecularTables, patients: Collection[str], drops: DropList) -> PatientTable:
     from histograft.molecular.maf import parse_maf
     from histograft.molecular.mutations import mutation_table
     from histograft.molecular.name_lists import parse_sequenced
+    from histograft.molecular.variants import resolve_classes
 
     del patients, drops
     path = _there(tables.mutations)
     maf = read_maf_folder(path) if path.is_dir() else _parsed(path, parse_maf)
     sequenced = _parsed(tables.sequenced, parse_sequenced) if tables.sequenced else None
-    return mutation_table(maf, sequenced=sequenced, genes=tables.wanted_genes())
+    return mutation_table(
+        maf,
+        sequenced=sequenced,
+        genes=tables.wanted_genes(),
+        classes=resolve_classes(tables.variant_classes),
+        sample_types=tables.sample_types,
+        patients=_patients_of_samples(tables),
+    )
 
 
 def _expression(
@@ -185,15 +266,43 @@ def _expression(
     from histograft.molecular.expression import expression_table
     from histograft.molecular.expression_files import parse_expression
 
-    path, patient_of = _there(tables.expression), None
+    path, patient_of = _there(tables.expression), _patients_of_samples(tables)
     if path.is_dir():
+        _refuse_for_folders(tables, path)
         matrix, patient_of = read_star_folder(path, drops)
     else:
         with path.open("rb") as stream:
-            matrix = parse_expression(stream, path.name, known=patients)
+            known = [*patients, *(patient_of or ())]
+            matrix = parse_expression(
+                stream, path.name, orientation=tables.orientation, known=known
+            )
     return expression_table(
-        matrix, genes=tables.wanted_genes(), transform=tables.transform, patients=patient_of
+        matrix,
+        genes=tables.wanted_genes(),
+        transform=tables.transform,
+        sample_types=tables.sample_types,
+        patients=patient_of,
     )
+
+
+def _patients_of_samples(tables: MolecularTables) -> dict[str, str] | None:
+    """Return the patient of each sample of the user's sheet, or None without one."""
+    from histograft.molecular.samples import parse_sample_sheet
+
+    if tables.sample_sheet is None:
+        return None
+    sheet = _parsed(tables.sample_sheet, parse_sample_sheet)
+    return dict(zip(sheet["sample_id"], sheet["patient_id"], strict=True))
+
+
+def _refuse_for_folders(tables: MolecularTables, folder: Path) -> None:
+    if tables.sample_sheet is not None or tables.orientation != "auto":
+        option = "--orientation" if tables.sample_sheet is None else "--sample-sheet"
+        raise InputError(
+            f"{option} is for one matrix, and {folder} is a folder of STAR files, which has its "
+            "own sheet",
+            "leave it out",
+        )
 
 
 def _parsed(path: Path, parse: Callable[[BinaryIO, str], Parsed]) -> Parsed:

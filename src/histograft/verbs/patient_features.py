@@ -64,7 +64,11 @@ def is_patient_features(path: Path) -> bool:
 
 
 def read_patient_features(
-    paths: Sequence[Path], wanted: Sequence[str] = (), role: str = "features"
+    paths: Sequence[Path],
+    wanted: Sequence[str] = (),
+    role: str = "features",
+    *,
+    sample_types: Sequence[str] = ("01",),
 ) -> tuple[PatientFeatures, list[Input]]:
     """Read features of patients and keep the patients that all models have.
 
@@ -74,12 +78,13 @@ def read_patient_features(
         Features artefacts of `pool`, or CSV, TSV or Parquet tables with one row for each patient:
         one column of names (``patient_id``, or the first column of text), all others numbers. Row
         numbers that pandas wrote beside the names are left out and counted.
-        A table's model takes the name of its file. Of TCGA barcodes the patient counts, and rows of
-        other tissue than the primary tumor are left out.
+        A table's model takes the name of its file. Of TCGA barcodes the patient counts.
     wanted : sequence of str
         Models to keep, all if empty.
     role : str
         What the features are used for.
+    sample_types : sequence of str
+        TCGA sample types of tables that are kept; `pool` has chosen its own.
 
     Returns
     -------
@@ -98,7 +103,7 @@ def read_patient_features(
     origins: dict[str, Origin] = {}
     inputs, drops = [], []
     for path in paths:
-        found, dropped, record = _read(path, role)
+        found, dropped, record = _read(path, role, sample_types)
         inputs.append(record)
         drops.append(dropped)
         origins |= _origins(path, list(found))
@@ -141,14 +146,16 @@ def _in_all(tables: dict[str, pd.DataFrame]) -> tuple[list[str], pd.DataFrame]:
     return patients, drops.table()
 
 
-def _read(path: Path, role: str) -> tuple[dict[str, pd.DataFrame], pd.DataFrame, Input]:
+def _read(
+    path: Path, role: str, sample_types: Sequence[str]
+) -> tuple[dict[str, pd.DataFrame], pd.DataFrame, Input]:
     """Return tables by model, who was left out of them, and the input's identity."""
     import pandas as pd
 
     from histograft.molecular.drops import DropList
 
     if not is_artefact(path):
-        table, drops = _read_table(path)
+        table, drops = _read_table(path, sample_types)
         # The name of the file is that of the model, and so a part of the result.
         identity = hash_json([path.stem, hash_file(path).sha256])
         return {path.stem: table}, drops, Input(role, "table", identity, path.name)
@@ -173,11 +180,12 @@ def _origins(path: Path, models: list[str]) -> dict[str, Origin]:
     return {model: Origin.read(stated_by(artefact, model)) for model in models}
 
 
-def _read_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _read_table(path: Path, sample_types: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read a numeric table: rows are patients, by name; every cell must be a finite number."""
     import pandas as pd
 
     from histograft.molecular.drops import DropList
+    from histograft.molecular.samples import resolve_samples
 
     table, name = _raw_table(path)
     units = table[name].astype("string").str.strip()
@@ -187,21 +195,20 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     numbering = [c for c in table.columns if c != name and _numbers_rows(table, c)]
     for column in numbering:
         drops.add("column", str(column), "row-numbers", f"rows are named by {name!r}")
-    patients = _patients_of(units, path, drops)
+    resolved = resolve_samples(units, sample_types=sample_types)
+    patients = _patients_of(resolved.set_index(units.index), path, drops)
     rows = table.drop(columns=[name, *numbering])[patients.notna().to_numpy()]
     numbers = _finite(rows, units[rows.index], path)
     index = pd.Index(patients.dropna().astype(str))
     return pd.DataFrame(numbers, index=index, columns=rows.columns.astype(str)), drops.table()
 
 
-def _patients_of(units: pd.Series, path: Path, drops: DropList) -> pd.Series:
-    """Return the patient of each row, missing where another tissue than the tumor is meant."""
-    from histograft.molecular.samples import kept_samples, resolve_samples
+def _patients_of(resolved: pd.DataFrame, path: Path, drops: DropList) -> pd.Series:
+    """Return the patient of each row, missing where another tissue than those kept is meant."""
+    from histograft.molecular.samples import kept_samples
 
-    resolved = resolve_samples(units)
-    resolved.index = units.index
     kept_samples(resolved, drops, path.name)
-    patients = resolved["patient_id"].where(resolved["reason"] == "")
+    patients: pd.Series = resolved["patient_id"].where(resolved["reason"] == "")
     if (twice := patients.dropna().duplicated()).any():
         raise InputError(
             f"{path}: {patients.dropna()[twice].iloc[0]} has several rows",
@@ -232,6 +239,11 @@ def _raw_table(path: Path) -> tuple[pd.DataFrame, Any]:
     """Read a table; return it and its column of names, which are texts as they stand."""
     import pandas as pd
 
+    if path.is_dir():
+        raise InputError(
+            f"{path} is a folder, but no finished features artefact",
+            "features of slides are pooled first (histograft pool FEATURES --out PATIENTS)",
+        )
     if not path.is_file():
         raise InputError(f"{path} does not exist", "give a table or a features artefact")
     try:

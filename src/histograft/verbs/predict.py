@@ -14,12 +14,14 @@ from histograft.verbs.cross_validation import cross_validate
 from histograft.verbs.external_protocol import evaluate_externally
 from histograft.verbs.feature_sets import FeatureSet
 from histograft.verbs.molecular_prediction import predict_molecular
-from histograft.verbs.molecular_targets import MolecularTables, Transform
+from histograft.verbs.molecular_targets import MolecularTables, Orientation, Transform
 from histograft.verbs.patient_features import is_patient_features, read_patient_features
 from histograft.verbs.unused_options import refuse_unused, tell_unused
 
-VERSION = 2
-OF_PATIENTS = ("leave_site_out", "n_genes", "transform", "lasso_rule", "constant_columns")
+VERSION = 3
+OF_MUTATIONS = ("variant_classes", "lasso_rule")
+OF_EXPRESSION = ("orientation", "transform", "constant_columns")
+OF_PATIENTS = ("leave_site_out", "sample_types", "n_genes", *OF_MUTATIONS, *OF_EXPRESSION)
 OF_PATCHES = ("rows", "probe", "c", "neighbors", "groups", "target")
 
 
@@ -41,7 +43,8 @@ class Predict:
         Folder of the predictions artefact; new, empty, or of the same unfinished run.
     fit_on : tuple of Path
         Features to fit on, with the same models: fit once there, test once here. Without them:
-        cross-validation within `features`. Of patients the molecular tables hold both cohorts.
+        cross-validation within `features`. Of patients the molecular tables hold both cohorts, or
+        --fit-mutations or --fit-expression are those of this one.
     name : str
         What to call the set that is tested, in tables and reports, such as where two cohorts have
         folders of one name; by default as the features call it.
@@ -77,6 +80,25 @@ class Predict:
     expression : Path
         Matrix of expression (UCSC Xena, cBioPortal, or genes and samples in a table), or a folder
         of the GDC's STAR files with their sample sheet.
+    fit_mutations : Path
+        MAF, or folder of them, of the patients of --fit-on; by default --mutations holds both.
+    fit_sequenced : Path
+        Who of them was sequenced. With --fit-mutations, --sequenced speaks of the tested only.
+    fit_expression : Path
+        Expression of the patients of --fit-on, whose scale is found for itself; by default
+        --expression holds both.
+    variant_classes : tuple of str
+        Variants that count as a mutation: non-silent, truncating, any, or classes as a MAF writes
+        them, such as Missense_Mutation.
+    sample_types : tuple of str
+        TCGA sample types that are kept, of molecular tables and of tables of features, where names
+        are barcodes: "01" is the primary tumor.
+    sample_sheet : Path
+        Table with the columns sample_id and patient_id, where names of samples in molecular tables
+        do not say whose they are.
+    orientation : str
+        Which way round the matrix of expression lies: genes-in-rows, samples-in-rows, or seen from
+        its names (auto).
     genes : str
         "all", "LUAD_NINE", "LI2022_EXPRESSION", or a file with one gene a line.
     n_genes : int
@@ -114,6 +136,13 @@ class Predict:
     mutations: Annotated[Path | None, Role.INPUT] = None
     sequenced: Annotated[Path | None, Role.INPUT] = None
     expression: Annotated[Path | None, Role.INPUT] = None
+    fit_mutations: Annotated[Path | None, Role.INPUT] = None
+    fit_sequenced: Annotated[Path | None, Role.INPUT] = None
+    fit_expression: Annotated[Path | None, Role.INPUT] = None
+    variant_classes: tuple[str, ...] = ("non-silent",)
+    sample_types: tuple[str, ...] = ("01",)
+    sample_sheet: Annotated[Path | None, Role.INPUT] = None
+    orientation: Orientation = "auto"
     genes: Annotated[str, Role.INPUT] = "all"
     n_genes: int | None = None
     transform: Transform = "auto"
@@ -147,6 +176,11 @@ class Predict:
             raise InputError("--sequenced belongs to --mutations", "give a MAF too")
         if self.n_genes is not None:
             require_at_least(self.n_genes, 1, "n_genes")
+        self._check_cohort_files()
+        for option in ("variant_classes", "sample_types"):
+            if not getattr(self, option):
+                flag = "--" + option.replace("_", "-")
+                raise InputError(f"{flag} names nothing", "name one or more, or leave it out")
         if self.leave_site_out and self.mutations is None and self.expression is None:
             raise InputError(
                 "--leave-site-out is for patients", "give --mutations or --expression too"
@@ -155,6 +189,18 @@ class Predict:
             raise InputError(
                 "--leave-site-out and --fit-on are two protocols", "give one of them at a time"
             )
+
+    def _check_cohort_files(self) -> None:
+        for option, target in (
+            ("fit_mutations", "mutations"),
+            ("fit_sequenced", "mutations"),
+            ("fit_expression", "expression"),
+        ):
+            flag = "--" + option.replace("_", "-")
+            if getattr(self, option) is not None and getattr(self, target) is None:
+                raise InputError(f"{flag} belongs to --{target}", f"give --{target} too")
+            if getattr(self, option) is not None and not self.fit_on:
+                raise InputError(f"{flag} belongs to --fit-on", "give --fit-on too")
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -194,8 +240,9 @@ def predict(config: Predict, reporter: Reporter = SILENT) -> Artefact:
     ArtefactError
         The folder is taken, or cannot be written, or features are damaged.
     """
-    refuse_unused(config, *_other_kind(config))
-    tell_unused(config, *_other_kind(config), reporter)
+    for names, why in _of_other_kinds(config):
+        refuse_unused(config, names, PRESETS, why)
+        tell_unused(config, names, PRESETS, why, reporter)
     if config.mutations is not None or config.expression is not None:
         return _of_patients(config, reporter)
     return _of_patches(config, reporter)
@@ -224,16 +271,20 @@ def _of_patches(config: Predict, reporter: Reporter) -> Artefact:
 
 
 def _of_patients(config: Predict, reporter: Reporter) -> Artefact:
-    features, inputs = read_patient_features(config.features, config.models)
+    kept = config.sample_types
+    features, inputs = read_patient_features(config.features, config.models, sample_types=kept)
     features = replace(features, name=config.name or features.name)
     others = None
     if config.fit_on:
-        others, more = read_patient_features(config.fit_on, tuple(features.models), "fit_on")
+        others, more = read_patient_features(
+            config.fit_on, tuple(features.models), "fit_on", sample_types=kept
+        )
         inputs += more
         others = replace(others, name=config.fit_name or others.name)
     tables = tables_of(config)
     inputs += tables.inputs()
-    settings = _settings(config, without=OF_PATCHES) | {"genes": tables.gene_setting()}
+    unused = tuple(name for names, _ in _of_other_kinds(config) for name in names)
+    settings = _settings(config, without=unused) | {"genes": tables.gene_setting()}
     identity = Identity("predictions", "predict", VERSION, settings, tuple(inputs), config.seed)
 
     def work(draft: Draft) -> Artefact:
@@ -246,15 +297,20 @@ def tables_of(config: Predict) -> MolecularTables:
     """Return the molecular tables of a configuration; recipes read them before hours of work."""
     return MolecularTables(
         config.mutations, config.sequenced, config.expression, config.genes, config.n_genes,
-        config.transform, config.seed,
+        config.transform, config.seed, config.variant_classes, config.sample_types,
+        config.orientation, config.sample_sheet, config.fit_mutations, config.fit_sequenced,
+        config.fit_expression,
     )  # fmt: skip
 
 
-def _other_kind(config: Predict) -> tuple[tuple[str, ...], dict[str, dict[str, Any]], str]:
-    """Options that mean nothing for what is predicted, the presets, and what they are for."""
+def _of_other_kinds(config: Predict) -> list[tuple[tuple[str, ...], str]]:
+    """Options that mean nothing for what is predicted, and what they are for."""
     if config.mutations is None and config.expression is None:
-        return (*OF_PATIENTS, "genes"), PRESETS, "for --mutations or --expression"
-    return OF_PATCHES, PRESETS, "for patches"
+        return [((*OF_PATIENTS, "sample_sheet", "genes"), "for --mutations or --expression")]
+    of_patches = (OF_PATCHES, "for patches")
+    if config.mutations is None:
+        return [of_patches, (OF_MUTATIONS, "for --mutations")]
+    return [of_patches, (OF_EXPRESSION, "for --expression")]
 
 
 def _settings(config: Predict, *, without: tuple[str, ...]) -> dict[str, Any]:
