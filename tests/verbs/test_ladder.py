@@ -9,7 +9,9 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from histograft.core.artefact import Identity, Input, claim, open_artefact
 from histograft.core.errors import InputError
+from histograft.stats.crossed import crossed_difference, mean_metric
 from histograft.verbs.ladder import Ladder, ladder
+from histograft.verbs.ladder_baselines import compared_accuracies, student_pairs
 from histograft.verbs.ladder_tables import find_rungs
 
 N = 160  # test pieces of 80 patients
@@ -170,3 +172,39 @@ def test_networks_that_are_no_ladder_are_refused(networks, tmp_path):
     with pytest.raises(InputError, match="other pieces than the teacher"):
         ladder(config)
     assert open_artefact(other.path).id == other.id
+
+
+def test_students_are_tested_against_their_baseline(networks, report):
+    """With two seeds by the crossed test, of accuracies that are computed here anew."""
+    table = pd.read_csv(report.file("comparisons.csv"))
+    rows = table[(table["compared_with"] == "baseline") & (table["metric"] == "accuracy_top1")]
+    assert len(rows) == 4
+    assert set(rows["test"]) == {"crossed"}
+    right = {}
+    for name, at in (("base", 1), ("kd", 2)):
+        tables = [pd.read_parquet(n.file("scores.parquet")) for n in networks[at::7]]
+        ordered = [t.sort_values("patch_id") for t in tables]
+        right[name] = np.array([(t["truth"] == t["predicted"]).to_numpy(float) for t in ordered])
+    groups = np.arange(N) // 2
+    expected = crossed_difference(
+        mean_metric(right["kd"], groups), mean_metric(right["base"], groups)
+    )
+    row = rows[rows["mpp"] == 2].iloc[0]
+    for column, value in (("p", expected.p_value), ("ci_low", expected.low)):
+        assert row[column] == pytest.approx(value)
+    assert row["p"] < 1e-3
+    p = rows["p"].to_numpy()
+    by_hand = np.maximum.accumulate(np.sort(p) * np.arange(4, 0, -1)).clip(max=1)
+    assert np.sort(rows["p_holm"]) == pytest.approx(by_hand)
+    further = table[(table["compared_with"] == "baseline") & (table["metric"] == "macro_f1")]
+    assert further["p"].isna().all()
+    assert "new seeds alike" in report.file("index.html").read_text()
+
+
+def test_one_seed_is_tested_by_sign_flips(networks):
+    rungs = find_rungs(networks[:3])  # teacher, baseline and student of one seed
+    [found] = compared_accuracies(rungs, student_pairs(rungs), 0)
+    assert found["test"] == "sign flips"
+    assert found["difference"] == pytest.approx((24 - 5) / N)
+    assert 0 < found["p"] == found["p_holm"] < 0.01  # one test: nothing to adjust
+    assert "ci_low" not in found

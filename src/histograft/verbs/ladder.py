@@ -10,13 +10,14 @@ from histograft.core.artefact import Artefact, Draft, Identity, make_once, open_
 from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
+from histograft.verbs.ladder_baselines import baseline_rows
 from histograft.verbs.ladder_page import ladder_page
 from histograft.verbs.ladder_tables import (
     Rung,
-    comparison_table,
     find_rungs,
     judge,
     ladder_table,
+    teacher_rows,
 )
 from histograft.verbs.ladder_told import answer
 from histograft.verbs.ladder_views import views_section
@@ -115,6 +116,8 @@ def ladder(config: Ladder, reporter: Reporter = SILENT) -> Artefact:
     ArtefactError
         The folder is taken, or cannot be written.
     """
+    import pandas as pd
+
     networks = [open_artefact(path, "network") for path in config.networks]
     patches = [open_artefact(path, "patches") for path in config.patches]
     inputs = tuple(
@@ -137,14 +140,15 @@ def ladder(config: Ladder, reporter: Reporter = SILENT) -> Artefact:
             )
             task.advance()
         costs = _costs(config, rungs, patches)
-        tables = {LADDER: ladder_table(judged, costs), COMPARISONS: comparison_table(judged)}
+        compared = pd.DataFrame(teacher_rows(judged) + baseline_rows(judged, config.seed))
+        tables = {LADDER: ladder_table(judged, costs), COMPARISONS: compared}
         tables[SIZES] = _sizes(patches)
         for name, table in tables.items():
             with draft.writing(name) as path:
                 table.to_csv(path, index=False, float_format="%.10g")
         sketch = Sketch(draft, (), config.seed)
         views = views_section(judged, patches, config.fields, sketch, config.device)
-        draft.write_text(PAGE, ladder_page(config, judged, tables[SIZES], costs, (sketch, views)))
+        draft.write_text(PAGE, ladder_page(config, judged, tables, costs, (sketch, views)))
         sentence = answer(judged, costs)
         reporter.note(sentence)
         facts = {"title": config.title, "answer": sentence, "n_rungs": len(rungs)}

@@ -295,13 +295,8 @@ def ladder_table(judged: Judged, costs: dict[float, dict[str, float]]) -> pd.Dat
     return table
 
 
-def comparison_table(judged: Judged) -> pd.DataFrame:
-    """Return ``comparisons.csv``.
-
-    All against the teacher, and students against the baseline of their scale.
-    """
-    import pandas as pd
-
+def teacher_rows(judged: Judged) -> list[dict[str, Any]]:
+    """Return the rows of ``comparisons.csv`` that compare with the teacher."""
     rows = []
     for m, rung in enumerate(judged.rungs[1:], start=1):
         fixed = dict(zip(KEYS, rung.key, strict=True))
@@ -320,15 +315,4 @@ def comparison_table(judged: Judged) -> pd.DataFrame:
                 "non_inferior": test.holds,
             }
         )
-        base = next(
-            (i for i, r in enumerate(judged.rungs) if r.key == (rung.level, BASELINE, 0, False)),
-            None,
-        )
-        if rung.condition == BASELINE or base is None:
-            continue
-        for metric in (HEADLINE, "macro_f1"):
-            low, high = judged.draws.difference_interval(m, base, metric)
-            difference = judged.draws.value(m, metric) - judged.draws.value(base, metric)
-            values = {"difference": difference, "ci_low": low, "ci_high": high}
-            rows.append(fixed | {"compared_with": BASELINE, "metric": metric} | values)
-    return pd.DataFrame(rows)
+    return rows
