@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import foreign_features as foreign
 import h5py
@@ -326,3 +327,18 @@ def test_nothing_has_its_name_before_it_is_whole(tmp_path, monkeypatch):
     resumed = convert(config)
     fresh = convert(Convert(source, out=tmp_path / "fresh", to="clam"))
     assert resumed.files == fresh.files
+
+
+def test_parts_and_places_that_do_not_fit_come_with_a_remedy(tmp_path):
+    source = foreign.write_eva(tmp_path / "eva", SLIDES)
+    torch.save(torch.zeros(3, 2), source / "wsi/a-0.pt")
+    places = foreign.write_trident(tmp_path / "job", SLIDES) / Path(FEATURES).parent / "patches"
+    with pytest.raises(InputError, match=r"a-0.pt .*numbers of features\. To fix it: keep"):
+        convert(Convert(source, out=tmp_path / "first", model="m", coordinates=places))
+    source = foreign.write_slide2vec(tmp_path / "s", SLIDES)
+    (source / "tile_embeddings/a.pt").unlink()
+    features = SLIDES["a"].features
+    beyond = np.arange(1, len(features) + 1)
+    np.savez(source / "tile_embeddings/a.npz", features=features, tile_index=beyond)
+    with pytest.raises(InputError, match=r"tile_index leads beyond .*\. To fix it: give"):
+        convert(Convert(source, out=tmp_path / "out"))

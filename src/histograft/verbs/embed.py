@@ -177,7 +177,7 @@ class Embed:
             of_weights = ("arch", "arch_kwargs", "mean", "std")
             refuse_unused(self, of_weights, {}, "for --weights (a network artefact states its own)")
         if len(set(self.points)) < len(self.points):
-            raise InputError(f"--points {self.points} names one twice")
+            raise InputError(f"--points {' '.join(self.points)} names one twice", "give each once")
         if self.weights is not None and {"dense", "dense-pre"} & set(self.points):
             raise InputError(
                 "a network without tuning has no dense layer",

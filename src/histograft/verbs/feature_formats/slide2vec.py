@@ -175,7 +175,10 @@ def _load(path: Path, tiles: Path, model: str | None, mpp: float | None) -> Slid
     coords = np.stack([arrays["x"], arrays["y"]], axis=1)
     if index is not None:
         if len(index) and not 0 <= index.min() <= index.max() < len(coords):
-            raise InputError(f"{path}: tile_index leads beyond its {len(coords)} coordinates")
+            raise InputError(
+                f"{path}: tile_index leads beyond its {len(coords)} coordinates",
+                "give features and coordinates of one run of slide2vec",
+            )
         coords = coords[index]
     ours = meta.get(OURS)
     if isinstance(ours, dict):

@@ -42,7 +42,10 @@ def read_tensor_with_places(
         )
     parts = [np.atleast_2d(read_tensor(path)) for path in paths]
     if len({part.shape[1:] for part in parts}) > 1:
-        raise InputError(f"{first} and what belongs to it differ in their numbers of features")
+        raise InputError(
+            f"{first} and what belongs to it differ in their numbers of features",
+            "keep the files of one model in the folder, or make them anew",
+        )
     beside = read_places(places)
     features = parts[0] if len(parts) == 1 else np.concatenate(parts)
     model = names[1] or beside.model
