@@ -13,7 +13,6 @@ from histograft.stats import gene_tests
 from histograft.stats.gene_tests import (
     gene_sign_test,
     gene_t_test,
-    least_signed_rank_p,
     signed_rank,
     swap_test,
 )
@@ -129,7 +128,7 @@ def test_only_swaps_hold_their_level():
     """Equal extractors, correlated genes: what each test at 5 % claims, and what it finds else."""
     rng = np.random.default_rng(4)
     claims = dict.fromkeys(("swap", "median", "union", "sign", "rank", "t"), 0)
-    for _ in range(400):
+    for _ in range(200):
         first, second, truth = cohort(rng)
         both = np.stack([first, second])
         options = {"cross_validated": False, "n_swaps": 199, "rng": rng}
@@ -140,9 +139,9 @@ def test_only_swaps_hold_their_level():
             p[name] = test(d).p_value
         for name, value in p.items():
             claims[name] += value <= 0.05
-    share = {name: count / 400 for name, count in claims.items()}
-    # Four standard errors of a share of 0.05 of 400 are 0.044.
-    assert max(share["swap"], share["median"], share["union"]) < 0.05 + 0.044
+    share = {name: count / 200 for name, count in claims.items()}
+    # Four standard errors of a share of 0.05 of 200 are 0.062.
+    assert max(share["swap"], share["median"], share["union"]) < 0.05 + 0.062
     assert min(share["sign"], share["rank"], share["t"]) > 0.3
     found = []
     for _ in range(50):
@@ -189,7 +188,7 @@ def test_signed_rank_with_ties_is_exact():
 
 @pytest.mark.parametrize("n", [1, 5, 6, 9])
 def test_least_p_of_the_signed_rank_test(n):
-    assert signed_rank(np.arange(1, n + 1)).p_value == least_signed_rank_p(n)
+    assert signed_rank(np.arange(1, n + 1)).p_value == min(1, 2 / 2**n)
 
 
 def test_sign_test():

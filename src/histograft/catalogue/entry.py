@@ -189,7 +189,7 @@ class Entry:
     def describe(self) -> str:
         """Say in plain text, for a terminal, everything that is known."""
         sections = [
-            f"{self.name}\n{self.title}",
+            f"{self.name}\n{wrapped(self.title)}",
             "\n".join(self._overview()),
             "\n".join(["Classes", *self._class_lines()]),
             _bullets("How to get it", self.how_to_get, numbered=True),
@@ -227,19 +227,32 @@ class Entry:
         for c in self.classes:
             count = "?" if c.images is None else f"{c.images:,}"
             coarse = "" if c.superclass is None else f" ({c.superclass})"
-            lines.append(f"  {c.label:<{width}}  {count:>6}  {c.meaning}{coarse}")
+            mark = f"  {c.label:<{width}}  {count:>6}  "
+            lines.append(wrapped(f"{c.meaning}{coarse}", mark))
         return lines
 
 
-def _field(label: str, text: str) -> str:
+def wrapped(text: str, mark: str = "") -> str:
+    """Break a text into lines of a terminal; those after the first begin beneath the mark's end.
+
+    Examples
+    --------
+    >>> print(wrapped("a" * 70 + " " + "b" * 9, "  - "))  # doctest: +ELLIPSIS
+      - aaa...
+        bbbbbbbbb
+    """
     return textwrap.fill(
         text,
         LINE_LENGTH,
-        initial_indent=f"{label:<{LABEL_WIDTH}}",
-        subsequent_indent=" " * LABEL_WIDTH,
+        initial_indent=mark,
+        subsequent_indent=" " * len(mark),
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def _field(label: str, text: str) -> str:
+    return wrapped(text, f"{label:<{LABEL_WIDTH}}")
 
 
 def _bullets(heading: str, items: tuple[str, ...], *, numbered: bool = False) -> str:
@@ -247,15 +260,5 @@ def _bullets(heading: str, items: tuple[str, ...], *, numbered: bool = False) ->
         return ""
     lines = [heading]
     for number, item in enumerate(items, 1):
-        mark = f"  {number}. " if numbered else "  - "
-        lines.append(
-            textwrap.fill(
-                item,
-                LINE_LENGTH,
-                initial_indent=mark,
-                subsequent_indent=" " * len(mark),
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        )
+        lines.append(wrapped(item, f"  {number}. " if numbered else "  - "))
     return "\n".join(lines)

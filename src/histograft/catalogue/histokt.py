@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from histograft.catalogue.entry import wrapped
+
 Color = tuple[float, float, float]
 
 
@@ -129,7 +131,7 @@ def describe_use(entry_name: str) -> str:
         (
             f"In HistoKT (Zhang et al. 2022, Table 1; preset histokt-{name})",
             f"  patches  {train:,} training, {val:,} validation, {test:,} test",
-            f"  split    {of.split_rule}",
+            wrapped(of.split_rule, "  split    "),
             f"  mean     {', '.join(f'{v:.4f}' for v in of.mean)}",
             f"  std      {', '.join(f'{v:.4f}' for v in of.std)}",
         )

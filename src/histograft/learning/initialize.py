@@ -37,7 +37,7 @@ def initialize_he(module: nn.Module, rule: RandomStart = "he-fan-in") -> None:
     --------
     >>> layer = nn.Conv2d(4, 900, 3)
     >>> initialize_he(layer, "he-fan-out")
-    >>> round(float(layer.weight.std() / (2 / (900 * 9)) ** 0.5), 1)
+    >>> round(float(layer.weight.detach().std() / (2 / (900 * 9)) ** 0.5), 1)
     1.0
     """
     if rule not in get_args(RandomStart):
