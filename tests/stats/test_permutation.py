@@ -10,7 +10,7 @@ from scipy import stats
 
 from histograft.core.errors import InputError
 from histograft.stats import permutation as module
-from histograft.stats.permutation import critical_r, permutation_test, refitted_p_value
+from histograft.stats.permutation import critical_r, permutation_test
 
 
 def cohort(seed, n=30, targets=4, models=2):
@@ -152,14 +152,6 @@ def test_cross_validated_predictions_need_the_wider_null():
     # What counts as significant by cor.test without any signal is far more than one in twenty.
     assert narrow.n_nominal[0] / targets > 0.1
     assert wide.nominal_null.mean() == pytest.approx(wide.n_nominal[0], rel=0.2)
-
-
-def test_refitted_p_value():
-    null = np.array([[0.1, 0.2, np.nan], [-0.1, 0.3, 0.0]])
-    found = refitted_p_value([[0.2, 1.0, np.nan], [-1.0, 0.25, 0.3]], null)
-    np.testing.assert_allclose(found, np.array([[3, 1, np.nan], [6, 2, 2]]) / 6)
-    with pytest.raises(InputError):
-        refitted_p_value([0.2], [[np.nan]])
 
 
 def test_critical_r():

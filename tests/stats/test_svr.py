@@ -217,3 +217,12 @@ print(twice(21))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "42"
+
+
+def test_too_many_steps_are_an_error_with_a_remedy(monkeypatch):
+    monkeypatch.setattr("histograft.stats.svr._MOST_STEPS", 1)
+    rng = np.random.default_rng(0)
+    features, target = rng.normal(size=(30, 4)), rng.normal(size=30)
+    with pytest.raises(InputError, match="took over 1 steps") as raised:
+        svr_predict_many(features, target[:, None], features)
+    assert "smaller cost" in raised.value.fix

@@ -1,6 +1,7 @@
 """Tables of molecular predictions against SciPy and scikit-learn."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,13 @@ def compare(tools, predictions, out, *words):
         "compare", "--predictions", predictions, "--baseline", "two", "--plain-t", "--draws", 500,
         *words, "--out", out,
     )  # fmt: skip
+
+
+def folds_of(made, model, target, repeat):
+    """Patients of each fold."""
+    table = read_status(made / "mutation")
+    wanted = (table["model"] == model) & (table["target"] == target) & (table["repeat"] == repeat)
+    return [part["unit"] for _, part in table[wanted].groupby("fold")]
 
 
 def results(folder):
@@ -84,7 +92,6 @@ def test_correlations_are_those_of_scipy(made):
 
 def test_areas_are_those_of_scikit_learn(made):
     found = results(made / "mutation-tables")
-    facts = json.loads((made / "mutation/manifest.json").read_text())["facts"]
     for (model, target), truth, wide in averaged(read_status(made / "mutation"), "score"):
         event, mean = truth == "mutated", wide.mean(axis=1)
         value = found.loc[(model, target), "value"]
@@ -96,8 +103,12 @@ def test_areas_are_those_of_scikit_learn(made):
         row = found.loc[(model, target, "auc")]
         assert row["repeat_sd"] == pytest.approx(np.std(by_repeat, ddof=1))
         # Machines without a coefficient are those that give a fold one probability.
-        n_null = facts["null_models"][target][model]
-        assert value["null_model_share"] == pytest.approx(n_null / 3 / REPEATS)
+        flat = [
+            [wide.loc[units, r].nunique() == 1 for units in folds_of(made, model, target, r)]
+            for r in range(REPEATS)
+        ]
+        assert value["null_model_share"] == pytest.approx(np.mean(flat))
+        assert value["null_repeats"] == sum(map(all, flat))
     signal = found.loc[("one", "SIGNAL", "auc")]
     assert signal["value"] > 0.9
     assert signal["difference"] == pytest.approx(
@@ -106,6 +117,16 @@ def test_areas_are_those_of_scikit_learn(made):
     assert signal["p_adjusted"] >= signal["p_value"]
     shares = found.xs("null_model_share", level="metric")["value"]
     assert shares["two", "CHANCE"] > 0
+
+
+def test_predictions_that_did_not_count_empty_repeats_are_made_again(made, tools, tmp_path):
+    shutil.copytree(made / "mutation", tmp_path / "old")
+    manifest = json.loads((tmp_path / "old/manifest.json").read_text())
+    manifest["facts"]["null_models"] = {"SIGNAL": {"one": 0}, "CHANCE": {"one": 1}}
+    (tmp_path / "old/manifest.json").write_text(json.dumps(manifest))
+    outcome = tools.run("compare", "--predictions", tmp_path / "old", "--out", tmp_path / "x")
+    assert outcome.code == 1
+    assert "were made by an older version" in " ".join(outcome.err.split())
 
 
 def test_bins_of_probabilities_are_those_of_scikit_learn(made, tools, tmp_path):
@@ -234,7 +255,7 @@ def test_a_difference_between_sites_is_no_prediction_within_them(tools, tmp_path
 def test_permuting_within_sites_needs_sites_and_expression(made, tools, tmp_path):
     from histograft.verbs.expression_comparison import _sites
 
-    with pytest.raises(InputError, match="no TCGA barcode"):
+    with pytest.raises(InputError, match="leave out --permute-within"):
         _sites(["TCGA-05-4244", "patient 7"])
     outcome = tools.run(
         "compare", "--predictions", made / "mutation", "--baseline", "two", "--draws", 100,

@@ -213,8 +213,8 @@ def signed_rank(differences: ArrayLike, *, over: str = "genes") -> TestResult:
 
     Notes
     -----
-    Wilcoxon 1945, doi:10.2307/3001968. With few genes it cannot be significant at all: see
-    `least_signed_rank_p`.
+    Wilcoxon 1945, doi:10.2307/3001968. The smallest p of n genes is 2 / 2ⁿ, so with few
+    genes it cannot be significant at all.
 
     Examples
     --------
@@ -235,17 +235,6 @@ def signed_rank(differences: ArrayLike, *, over: str = "genes") -> TestResult:
     else:
         p = 2 * float(stats.norm.sf(max(abs(mean) - 0.5, 0.0) / se))
     return TestResult(name, statistic, math.nan, min(p, 1.0), mean, se)
-
-
-def least_signed_rank_p(n: int) -> float:
-    """Return the smallest two-sided p that the signed-rank test can give, 2 / 2ⁿ.
-
-    Examples
-    --------
-    >>> least_signed_rank_p(9)
-    0.00390625
-    """
-    return min(1.0, 2.0 ** (1 - n))
 
 
 class _Swaps:

@@ -91,7 +91,8 @@ class RLasso(BaseEstimator):  # type: ignore[misc]
     -----
     Friedman, Hastie and Tibshirani 2010, doi:10.18637/jss.v033.i01. Each inner fold has a path of
     its own, which is interpolated at the penalties of the whole. To match the FTX paper set
-    ``rule="min"``; R's ``predict`` takes ``1se`` unless told otherwise.
+    ``rule="1se"``, which R's ``predict`` takes of a ``cv.glmnet`` unless told otherwise; the paper
+    itself does not name it.
 
     Examples
     --------

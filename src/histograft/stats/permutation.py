@@ -120,8 +120,7 @@ def permutation_test(
     -----
     p-values that count the data themselves: Phipson and Smyth 2010, doi:10.2202/1544-6115.1585.
     Westfall and Young 1993, Resampling-Based Multiple Testing, ISBN 978-0-471-55761-6.
-    Where there is time, fit again on permuted truths and use
-    `refitted_p_value`.
+    Fitting again on permuted truths would need no factor, and a hundred times the work.
 
     Examples
     --------
@@ -157,45 +156,6 @@ def permutation_test(
     # An undefined r is above nothing.
     n_nominal = (np.abs(r) > critical).sum(axis=1)
     return PermutationTest(r, p_value, p_any, n_nominal, nominal, n_permutations)
-
-
-def refitted_p_value(r: ArrayLike, null: ArrayLike) -> Float:
-    """P-values of correlations by cross-validation done again on permuted patients.
-
-    It needs no assumption on the machine. Fitting again thousands of times for each target takes
-    too long, so null correlations of all targets are pooled: that takes them for alike, as they
-    are where targets have the same patients and similar distributions.
-
-    Parameters
-    ----------
-    r : array-like of float, shape (..., G)
-        Correlations; NaN where undefined.
-    null : array-like of float, shape (B, G)
-        Correlations of B permutations of the patients, the machines fitted anew to each; NaN where
-        undefined.
-
-    Returns
-    -------
-    ndarray of float64, shape (..., G)
-        One-sided, (1 + b) / (1 + K) with b of the K defined null correlations that reach r; NaN
-        where r is.
-
-    Raises
-    ------
-    InputError
-        No null correlation is defined.
-
-    Examples
-    --------
-    >>> refitted_p_value([0.3, 0.05, np.nan], [[0.1, -0.1, 0.0], [0.2, 0.0, -0.1]]).round(3)
-    array([0.143, 0.429,   nan])
-    """
-    values, known = np.asarray(r, dtype=np.float64), np.asarray(null, dtype=np.float64).ravel()
-    known = np.sort(known[~np.isnan(known)])
-    if not len(known):
-        raise InputError("no null correlation is defined", "fit again on permuted patients")
-    reached = len(known) - np.searchsorted(known, values - _TIE, side="left")
-    return np.where(np.isnan(values), np.nan, (1 + reached) / (1 + len(known)))
 
 
 def critical_r(n_units: ArrayLike, level: float) -> Float:

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from histograft.core.errors import InputError
 from histograft.stats.crossval import require_finite
@@ -159,64 +159,6 @@ def pool_slides(
             entry.add(sums.mean[None])
         pooled.setdefault(patient_of[name], FeatureSums(len(sums.mean))).join(entry)
     return {patient: sums.mean for patient, sums in pooled.items()}
-
-
-def pool_tiles(
-    features: NDArray[np.floating[Any]],
-    slides: ArrayLike,
-    patients: ArrayLike,
-    *,
-    weighting: Weighting = "tiles",
-) -> tuple[Float, NDArray[Any]]:
-    """Average tiles in memory to patients.
-
-    Parameters
-    ----------
-    features : ndarray of float, shape (N, D)
-        Finite features.
-    slides, patients : array-like, shape (N,)
-        Slide and patient of each tile.
-    weighting : {"tiles", "slides"}
-        As in `pool_slides`.
-
-    Returns
-    -------
-    means : ndarray of float64, shape (P, D)
-        Mean of each patient.
-    names : ndarray, shape (P,)
-        Patients, sorted.
-
-    Raises
-    ------
-    InputError
-        As in `pool_slides`; or lengths differ, or a slide is of two patients.
-
-    Examples
-    --------
-    >>> pool_tiles(np.array([[0.0], [3.0], [3.0], [9.0]]), [0, 1, 1, 2], ["a", "a", "a", "b"])
-    (array([[2.],
-           [9.]]), array(['a', 'b'], dtype='<U1'))
-    """
-    slide_names, slide = np.unique(np.asarray(slides), return_inverse=True)
-    names, patient = np.unique(np.asarray(patients), return_inverse=True)
-    if not len(features) == len(slide) == len(patient):
-        raise InputError(
-            f"{len(features)} rows of features, {len(slide)} slides, {len(patient)} patients",
-            "give one of each a tile",
-        )
-    pairs = np.unique(np.column_stack([slide, patient]), axis=0)
-    if len(pairs) > len(slide_names):
-        twice = slide_names[np.flatnonzero(np.bincount(pairs[:, 0]) > 1)[0]]
-        raise InputError(f"slide {twice} is of two patients", "name one patient a slide")
-    sums: dict[Hashable, FeatureSums] = {}
-    order = np.argsort(slide, kind="stable")
-    ends = np.cumsum(np.bincount(slide, minlength=len(slide_names)))
-    for index, rows in enumerate(np.split(order, ends[:-1]) if len(ends) else []):
-        sums[index] = FeatureSums(features.shape[1])
-        sums[index].add(features[rows])
-    found = pool_slides(sums, dict(pairs.tolist()), weighting=weighting)
-    means = np.array([found[p] for p in range(len(names))]).reshape(len(names), features.shape[1])
-    return means, names
 
 
 class NearestTile:

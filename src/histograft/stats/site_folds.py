@@ -7,7 +7,6 @@ it has not seen cannot do that.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from histograft.core.errors import InputError
 from histograft.stats.folds import FoldPlan
-
-_BARCODE = re.compile(r"TCGA-([A-Z0-9]{2})(-|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ def plan_site_folds(
     Parameters
     ----------
     sites : array-like of str, shape (N,)
-        Site of each unit, such as TCGA's tissue source site (`tcga_site`). Units are patients, or
+        Site of each unit, such as TCGA's tissue source site. Units are patients, or
         all of a patient's units are of one site.
     labels : array-like, shape (N,), optional
         Class of each unit, where classes are predicted: each must be in each training set.
@@ -90,27 +87,6 @@ def plan_site_folds(
         _check_classes(np.asarray(labels), fold_of)
     plan = FoldPlan(fold_of[None], len(folds), 1, grouped=True, left_out={})
     return SitePlan(plan, tuple(tuple(str(names[i]) for i in sorted(m)) for m in folds))
-
-
-def tcga_site(barcode: str) -> str:
-    """Return the tissue source site of a TCGA barcode, its second part.
-
-    Raises
-    ------
-    InputError
-        It is no TCGA barcode.
-
-    Examples
-    --------
-    >>> tcga_site("TCGA-05-4244-01Z-00-DX1")
-    '05'
-    """
-    found = _BARCODE.match(barcode)
-    if found is None:
-        raise InputError(
-            f"{barcode!r} is no TCGA barcode", "give barcodes such as TCGA-05-4244, or a site"
-        )
-    return found.group(1).upper()
 
 
 def _known(sites: ArrayLike) -> NDArray[np.str_]:

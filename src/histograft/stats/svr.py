@@ -344,5 +344,9 @@ def _solve_in_threads(
     bias = np.concatenate([bias for _, bias, _ in solved])
     n_failed = sum(int((n_steps < 0).sum()) for _, _, n_steps in solved)
     if n_failed:
-        raise RuntimeError(f"{n_failed} target(s) took over {_MOST_STEPS:,} steps")
+        raise EstimatorInputError(
+            f"{n_failed} target(s) took over {_MOST_STEPS:,} steps",
+            "fit with a smaller cost C or a larger epsilon, or leave out columns that nearly "
+            "repeat one another",
+        )
     return weights, bias

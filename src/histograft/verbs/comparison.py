@@ -119,7 +119,10 @@ class Comparison:
         for m, model in enumerate(models):
             rows = table[table["model"] == model]
             if len(rows) != n * n_repeats or (rows["unit"].to_numpy()[:n] != first["unit"]).any():
-                raise InputError(f"{artefact.path}: {model} predicts other units than {models[0]}")
+                raise InputError(
+                    f"{artefact.path}: {model} predicts other units than {models[0]}",
+                    "predict all models together (histograft predict)",
+                )
             predicted[m] = rows["predicted"].map(position).to_numpy().reshape(n_repeats, n)
             folds[:] = rows["fold"].to_numpy().reshape(n_repeats, n)
         truth = first["truth"].map(position).to_numpy(dtype=np.int64)

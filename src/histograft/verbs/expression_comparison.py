@@ -18,6 +18,7 @@ from histograft.verbs.comparison import (
     RESULTS_TABLE,
     Choices,
 )
+from histograft.verbs.molecular_work import site_of
 from histograft.verbs.value_files import read_values
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class ExpressionComparison:
             if model.genes != first.genes or not same_truth:
                 raise InputError(
                     f"{artefact.path}: {name} predicts other patients or genes than "
-                    f"{next(iter(models))}"
+                    f"{next(iter(models))}",
+                    "predict all models together (histograft predict)",
                 )
         averaged = np.stack([model.averaged for model in models.values()])
         r_of_repeats = np.stack([model.r for model in models.values()])
@@ -380,15 +382,7 @@ def _read_models(artefact: Artefact) -> dict[str, _Genes]:
 
 def _sites(patients: Sequence[str]) -> list[str]:
     """Return where patients are from, by their TCGA barcodes."""
-    from histograft.stats.site_folds import tcga_site
-
-    try:
-        return [tcga_site(patient) for patient in patients]
-    except InputError as error:
-        raise InputError(
-            f"--permute-within site: {error.problem}",
-            "leave it out, or name patients by TCGA barcodes",
-        ) from error
+    return [site_of(patient, "--permute-within") for patient in patients]
 
 
 def _mean(r: NDArray[np.float64]) -> float:

@@ -140,8 +140,8 @@ class MolecularWork:
         return plan
 
 
-def site_of(patient: str) -> str:
-    """Return the site of a patient by the TCGA barcode.
+def site_of(patient: str, option: str = "--leave-site-out") -> str:
+    """Return the site of a patient by the TCGA barcode; `option` asked for it.
 
     Raises
     ------
@@ -153,15 +153,15 @@ def site_of(patient: str) -> str:
     >>> site_of("TCGA-05-4244")
     '05'
     """
-    from histograft.stats.site_folds import tcga_site
+    from histograft.molecular.barcodes import parse_barcode
 
-    try:
-        return tcga_site(patient)
-    except InputError as error:
+    barcode = parse_barcode(patient)
+    if barcode is None:
         raise InputError(
             f"the site of {patient} is not known: only TCGA barcodes say where patients are from",
-            "leave out --leave-site-out, or name patients by TCGA barcodes",
-        ) from error
+            f"leave out {option}, or name patients by TCGA barcodes",
+        )
+    return barcode.site
 
 
 def _plan_external(only_fitted_on: NDArray[np.bool_]) -> FoldPlan:

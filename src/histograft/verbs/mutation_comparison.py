@@ -44,13 +44,10 @@ class GeneScores:
         Whether the patient is mutated.
     scores : array of float64, shape (M, R, N)
         Predicted probability, out of fold.
-    folds : array of int64, shape (R, N)
-        Fold in which each patient was tested.
     """
 
     truth: NDArray[np.bool_]
     scores: NDArray[np.float64]
-    folds: NDArray[np.int64]
 
     @property
     def averaged(self) -> NDArray[np.float64]:
@@ -173,10 +170,25 @@ class MutationComparison:
                 compared = baseline in self.models and model != baseline
                 other = self._compared(found, model, baseline) if compared else {}
                 yield self._complete(row | other, data)
-                for metric, value in _further_metrics(data, m).items():
+                further = _further_metrics(data, m) | self._null_models(model, gene)
+                for metric, value in further.items():
                     yield self._complete(
                         self._head(model, gene) | {"metric": metric, "value": value}, data
                     )
+
+    def _null_models(self, model: str, gene: str) -> dict[str, float]:
+        """Fits in which the lasso chose no feature: all patients of a fold get one probability."""
+        count = self.facts["null_models"][gene][model]
+        if not isinstance(count, dict):
+            raise InputError(
+                f"predictions of {self.facts['dataset']} were made by an older version, which did "
+                "not count repeats without any feature",
+                "predict again (histograft predict)",
+            )
+        return {
+            "null_model_share": count["null_fits"] / count["fits"],
+            "null_repeats": float(count["null_repeats"]),
+        }
 
     @staticmethod
     def _complete(row: dict[str, Any], data: GeneScores) -> dict[str, Any]:
@@ -263,7 +275,6 @@ def _scores(rows: pd.DataFrame, models: Sequence[str], where: str) -> GeneScores
     units = first["unit"].to_numpy()
     everybody = np.tile(units, n_repeats)
     scores = np.empty((len(models), n_repeats, len(units)))
-    folds = np.empty((n_repeats, len(units)), dtype=np.int64)
     for m, model in enumerate(models):
         of_model = rows[rows["model"] == model]
         if len(of_model) != len(everybody) or (of_model["unit"].to_numpy() != everybody).any():
@@ -272,26 +283,20 @@ def _scores(rows: pd.DataFrame, models: Sequence[str], where: str) -> GeneScores
                 "predict all models together (histograft predict)",
             )
         scores[m] = of_model["score"].to_numpy().reshape(n_repeats, -1)
-        folds[:] = of_model["fold"].to_numpy().reshape(n_repeats, -1)
-    return GeneScores((first["truth"] == MUTATED).to_numpy(bool), scores, folds)
+    return GeneScores((first["truth"] == MUTATED).to_numpy(bool), scores)
 
 
 def _further_metrics(data: GeneScores, m: int) -> dict[str, float]:
     """Metrics beside the area, without intervals."""
     from histograft.stats.auc import average_precision
     from histograft.stats.calibration import calibration
-    from histograft.stats.null_models import null_models
 
     precision = average_precision(data.truth, data.averaged[[m]])
     fit = calibration(data.truth, data.averaged[m])
-    nothing = null_models(data.scores[m], data.folds)
     return {
         "average_precision": float(precision.value[0]),
         "average_precision_no_skill": precision.no_skill,
         "brier": fit.brier,
         "calibration_slope": fit.slope,
         "calibration_in_the_large": fit.in_the_large,
-        # Fits in which the lasso chose no feature: all patients of a fold get one probability.
-        "null_model_share": float(nothing.n_null) / nothing.n_machines,
-        "null_repeats": float(nothing.n_null_repeats),
     }

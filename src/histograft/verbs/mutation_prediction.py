@@ -81,7 +81,7 @@ def predict_mutations(
     """
     genes, left_out = _genes(work, drops, reporter)
     tasks = [(model, gene) for model in work.features for gene in genes]
-    nulls: dict[str, dict[str, int]] = {gene.name: {} for gene in genes}
+    nulls: dict[str, dict[str, dict[str, int]]] = {gene.name: {} for gene in genes}
     title = f"{work.dataset}: mutation of {len(genes)} genes"
     steps = len(tasks) * genes[0].plan.n_repeats
 
@@ -132,8 +132,8 @@ def _genes(
 
 def _one_gene(
     work: MolecularWork, gene: _Gene, model: str, threads: Executor, task: Task
-) -> tuple[NDArray[np.float64], int]:
-    """Probabilities of one gene by one model, (R, K), and how many fits chose nothing."""
+) -> tuple[NDArray[np.float64], dict[str, int]]:
+    """Probabilities of one gene by one model, (R, K), and how many fits chose no feature."""
     import numpy as np
 
     from histograft.stats.molecular_cv import predict_status
@@ -163,8 +163,13 @@ def _one_gene(
     for result in map_in_order(threads, one, repeats, window=available_cores()):
         found.append(result)
         task.advance(1, f"{model}, {gene.name}")
-    n_null = sum(int((chosen == 0).sum()) for _, chosen in found)
-    return np.stack([probability for probability, _ in found]), n_null
+    nothing = np.stack([chosen == 0 for _, chosen in found])  # repeats x fits
+    null = {
+        "fits": nothing.size,
+        "null_fits": int(nothing.sum()),
+        "null_repeats": int(nothing.all(axis=1).sum()),
+    }
+    return np.stack([probability for probability, _ in found]), null
 
 
 def _table(
