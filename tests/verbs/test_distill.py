@@ -4,14 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from small_pieces import write_pieces
 
 from histograft.core.artefact import open_artefact
 from histograft.core.errors import InputError
 from histograft.learning.batches import normalize
+from histograft.verbs import piece_pairs
 from histograft.verbs.distill import PRESETS, Distill, distill
 from histograft.verbs.networks import group_key, load_network, tuned_on
 from histograft.verbs.patch_images import images_of, load_patches
+from histograft.verbs.piece_pairs import Sets, unlabelled_rows
 from histograft.verbs.rescale import Rescale, rescale
 
 SMALL = {"epochs": 2, "batch_size": 8, "norm_groups": 8, "device": "cpu", "augment": "none"}
@@ -159,3 +163,39 @@ def test_unlabelled_pieces_of_the_test_patients_are_refused(world, tmp_path):
     fine, coarse = levels(tmp_path / "overlap", 1, 2)
     with pytest.raises(InputError, match=r"2 group\(s\) of the test .*such as p6"):
         run(world, "x", **world["pair"], unlabelled=coarse, unlabelled_fine=fine)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=12),
+    shares=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)),
+)
+def test_shares_of_unlabelled_pieces_are_whole_groups_and_nested(sizes, shares):
+    groups = [f"p{i}" for i, n in enumerate(sizes) for _ in range(n)]
+    table = pd.DataFrame({"group": groups, "patch_id": range(len(groups))})
+    sets = Sets(coarse="unused", unlabelled="more")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(piece_pairs, "load_patches", lambda artefact: table)
+        small, large = (set(unlabelled_rows(sets, s)["patch_id"]) for s in sorted(shares))
+    assert small <= large
+    for share, taken in zip(sorted(shares), (small, large), strict=True):
+        rows = table[table["patch_id"].isin(taken)]
+        assert len(rows) >= share * len(table) - 1e-6
+        in_groups = rows["group"].value_counts()
+        assert all(n == groups.count(name) for name, n in in_groups.items())
+        # without any one of the groups, the share would not be reached by the last one
+        assert len(rows) - max(in_groups) < share * len(table)
+
+
+def test_a_student_of_half_learns_from_no_more(world, tmp_path):
+    half = distill(
+        Distill(
+            world["coarse"], out=tmp_path / "half", unlabelled_share=0.5,
+            **world["pair"], **world["more"], **SMALL,
+        )
+    )  # fmt: skip
+    assert half.facts["n_unlabelled"] == 4  # of 8, two a patient
+    images = {key for kind, key in tuned_on(half) if kind == "image"}
+    more = load_patches(open_artefact(world["more"]["unlabelled"], "patches"))
+    assert len(images & set(more["source_sha256"])) == 4
+    with pytest.raises(InputError, match="--unlabelled-share"):
+        Distill(world["coarse"], out=tmp_path / "x", unlabelled_share=0.0)

@@ -43,6 +43,9 @@ class Distill:
         the training pieces.
     unlabelled_fine : Path
         The unlabelled pieces at the teacher's scale.
+    unlabelled_share : float
+        Share of the unlabelled pieces to learn from, by whole groups; a smaller share lies in a
+        larger one, whatever the seed of the training.
     with_labelled : bool
         Learn from the training pieces as well as from the unlabelled ones.
     init : str
@@ -108,6 +111,7 @@ class Distill:
     fine: Annotated[Path | None, Role.INPUT] = None
     unlabelled: Annotated[Path | None, Role.INPUT] = None
     unlabelled_fine: Annotated[Path | None, Role.INPUT] = None
+    unlabelled_share: float = 1.0
     with_labelled: bool = False
     init: Annotated[str, Role.INPUT] = "random"
     arch: str = "dipalma_resnet10"
@@ -146,6 +150,10 @@ class Distill:
         if not self.lr > 0 or not self.temperature > 0:
             raise InputError(
                 f"--lr is {self.lr}, --temperature {self.temperature}", "give more than 0"
+            )
+        if not 0 < self.unlabelled_share <= 1:
+            raise InputError(
+                f"--unlabelled-share is {self.unlabelled_share}", "give more than 0, at most 1"
             )
         if min(self.weight_decay, self.soft_weight, self.pixel_weight) < 0:
             raise InputError("a weight is below 0", "give 0 or more")
@@ -256,6 +264,8 @@ def _settings(config: Distill) -> dict[str, Any]:
             unused.add("norm")
     else:
         unused.add("class_weights")
+    if config.unlabelled is None or config.unlabelled_share == 1:
+        unused.add("unlabelled_share")  # as if there were no such option
     if config.init != "random":
         unused |= {"arch", "norm_groups", "norm"}
     assert unused <= {f.name for f in fields(config)}

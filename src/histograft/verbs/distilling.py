@@ -19,7 +19,7 @@ from histograft.verbs.networks import (
     write_network_files,
 )
 from histograft.verbs.patch_images import load_patches
-from histograft.verbs.piece_pairs import Joined, Pieces, Sets
+from histograft.verbs.piece_pairs import Joined, Pieces, Sets, unlabelled_rows
 from histograft.verbs.training import HISTORY, StepTeller, label_array
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ def distill_and_write(
     if len(held_out):
         with draft.writing(SCORES) as path:
             _scores(config, network, sets.coarse, held_out).to_parquet(path, index=False)
-    _write_tuned_on(draft, sets, networks)
+    _write_tuned_on(draft, sets, config.unlabelled_share, networks)
     on = sets.coarse.as_input("patches").name
     write_network_files(draft, network, {"on": on, "best_epoch": result.best_epoch})
     reporter.note(_last_line(result))
-    facts = _facts(network, result, sets, rows)
+    facts = _facts(network, result, sets, rows, config.unlabelled_share)
     return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
 
 
@@ -155,8 +155,9 @@ def _with_unlabelled(config: Distill, sets: Sets, train: Any) -> Any:
 
     if sets.unlabelled is None or sets.unlabelled_fine is None:
         return train
-    coarse = Pieces(sets.unlabelled, load_patches(sets.unlabelled))
-    fine = Pieces(sets.unlabelled_fine, load_patches(sets.unlabelled_fine))
+    rows = unlabelled_rows(sets, config.unlabelled_share)
+    coarse = Pieces(sets.unlabelled, rows)
+    fine = Pieces(sets.unlabelled_fine, _same(sets.unlabelled_fine, rows))
     if not config.with_labelled or train is None:
         return Split(coarse, None, fine)
     return Split(Joined(train.images, coarse), None, Joined(train.fine, fine))
@@ -207,7 +208,7 @@ def _scores(
 
 
 def _write_tuned_on(
-    draft: Draft, sets: Sets, networks: tuple[Artefact | None, Artefact | None]
+    draft: Draft, sets: Sets, share: float, networks: tuple[Artefact | None, Artefact | None]
 ) -> None:
     """Write which images and groups the weights have seen, now or before, or their teacher."""
     import pandas as pd
@@ -216,7 +217,7 @@ def _write_tuned_on(
     table = load_patches(sets.coarse)
     parts = [table[table["split"].isin(("train", "val"))]]
     if sets.unlabelled is not None:
-        parts.append(load_patches(sets.unlabelled))
+        parts.append(unlabelled_rows(sets, share))
     for rows in parts:
         seen |= {("image", value) for value in rows["source_sha256"]}
         known = rows[rows["group_source"] != "image"]
@@ -230,7 +231,11 @@ def _write_tuned_on(
 
 
 def _facts(
-    network: Network, result: PieceResult, sets: Sets, rows: dict[str, pd.DataFrame]
+    network: Network,
+    result: PieceResult,
+    sets: Sets,
+    rows: dict[str, pd.DataFrame],
+    share: float,
 ) -> dict[str, Any]:
     from histograft.learning.cost import mean_macs
 
@@ -247,7 +252,7 @@ def _facts(
         "scale": sets.coarse.facts["scale"],
         "n_train": len(rows["train"]),
         "n_val": len(rows["val"]),
-        "n_unlabelled": 0 if sets.unlabelled is None else len(load_patches(sets.unlabelled)),
+        "n_unlabelled": len(unlabelled_rows(sets, share)) if sets.unlabelled else 0,
         "macs_per_piece": mean_macs(spec, [pieces.shape(i) for i in range(len(pieces))]),
         "best_epoch": result.best_epoch,
         # Without its time: the same work has the same facts.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from histograft.core.artefact import Artefact
 from histograft.core.errors import InputError
+from histograft.core.seeds import generator
 from histograft.verbs.patch_images import load_patches
 
 if TYPE_CHECKING:
@@ -100,6 +101,33 @@ class Joined:
         """Return a piece, uint8 (H, W, 3)."""
         source, at = self._at(index)
         return source.image(at)
+
+
+def unlabelled_rows(sets: Sets, share: float) -> pd.DataFrame:
+    """Return the rows of a share of the unlabelled pieces, in the order of the table.
+
+    Whole groups are taken in an order that depends on their names alone, until the share is
+    reached: a smaller share lies in a larger one, and seeds of a training do not change it.
+
+    Parameters
+    ----------
+    sets : Sets
+        With unlabelled pieces.
+    share : float
+        Above 0, at most 1.
+    """
+    import numpy as np
+
+    if sets.unlabelled is None:
+        raise InputError("there are no unlabelled pieces", "give --unlabelled")
+    table = load_patches(sets.unlabelled)
+    if share >= 1:
+        return table
+    sizes = table["group"].value_counts().sort_index()
+    order = generator(0, "shares of unlabelled pieces").permutation(len(sizes))
+    reached = np.cumsum(sizes.to_numpy()[order])
+    n_groups = int(np.searchsorted(reached, share * len(table) - 1e-9)) + 1
+    return table[table["group"].isin(sizes.index[order[:n_groups]])]
 
 
 def _png_shape(path: Path) -> tuple[int, int]:
