@@ -45,6 +45,7 @@ each_class = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name_
 SPECIAL = {
     "draws": st.integers(100, 20_000),
     "patch_px": st.integers(8, 500),
+    "unlabelled_shares": st.just((0.5, 1.0)),
     "pairs": st.lists(st.just("a:b"), max_size=2).map(tuple),
     "labels": st.lists(st.just("a=b"), max_size=2).map(tuple),
     "points": st.just(("gap",)),

@@ -12,7 +12,7 @@ from histograft.recipes.resolution_distillation import (
     resolution_distillation,
 )
 
-SMALL = {"epochs": 1, "seeds": 1, "norm_groups": 8, "draws": 200, "workers": 1, "device": "cpu"}
+SMALL = {"epochs": 1, "seeds": 1, "norm_groups": 8, "workers": 1, "device": "cpu"}
 
 
 def test_the_commands_of_all_steps_are_printed(tmp_path):
@@ -36,8 +36,10 @@ def test_a_small_run_makes_the_report(tmp_path):
     write_pieces(tmp_path / "more", 8, first=100, splits=("train",))
     config = ResolutionDistillation(
         tmp_path / "set", out=tmp_path / "out", ladder=(2.0,), scale="relative",
-        unlabelled=(tmp_path / "more",), augment="none", **SMALL,
+        unlabelled=(tmp_path / "more",), unlabelled_shares=(0.5, 1.0), ablate=True,
+        augment="none", margin=0.99, draws=1000, **SMALL,
     )  # fmt: skip
+    pytest.importorskip("onnxscript", reason="the extra export is not installed")
     page = resolution_distillation(config)
     text = page.read_text(encoding="utf-8")
     assert "run resolution-distillation" in text
@@ -57,7 +59,35 @@ def test_a_small_run_makes_the_report(tmp_path):
     sizes = pd.read_csv(report.file("sizes.csv"))
     assert sizes["height_max"].tolist() == [80, 40]
     assert sizes["train:a"].tolist() == [8, 8]
+    shares = table[table["condition"] == "kd-ad"]
+    assert set(zip(shares["n_unlabelled"], shares["fine_tuned"], strict=True)) == {
+        (4, False), (4, True), (8, False), (8, True),
+    }  # fmt: skip
+    ablation = pd.read_csv(report.file("ablation.csv"), keep_default_na=False, na_values=[""])
+    assert ablation["resize"].tolist() == ["both", "bicubic", "max-pool"]
+    own = table[(table["condition"] == "kd") & (table["metric"] == "accuracy_top1")]
+    own = own[(own["seed"] == "all") & (own["unit"] == "piece")]
+    assert ablation["accuracy_top1"][0] == pytest.approx(own["value"].item())
+    assert ablation["p_holm"].notna().tolist() == [False, True, True]
+    # at such a margin no loss counts: there is an answer, and its network is written
+    assert report.facts["answer_network"] is not None
+    student = open_artefact(tmp_path / "out" / "student", "network")
+    assert student.manifest["inputs"][0]["id"] == report.facts["answer_network"]
+    assert student.facts["level"] == 2
     assert resolution_distillation(config) == page  # nothing is done twice
+
+
+def test_an_answer_needs_the_extra_only_where_onnx_is_asked_for(tmp_path, monkeypatch):
+    from histograft.recipes import resolution_distillation as recipe
+
+    monkeypatch.setattr(recipe, "missing_packages", lambda: ["onnxruntime"])
+    write_pieces(tmp_path / "set", 8)
+    config = ResolutionDistillation(
+        tmp_path / "set", out=tmp_path / "o", scale="relative", export="onnx"
+    )
+    with pytest.raises(InputError, match="not installed: onnxruntime"):
+        resolution_distillation(config)
+    assert not (tmp_path / "o").exists()
 
 
 def test_ladders_that_cannot_be(tmp_path):
@@ -69,6 +99,8 @@ def test_ladders_that_cannot_be(tmp_path):
     )
     with pytest.raises(InputError, match="the ladder begins at 2, the teacher at 4"):
         resolution_distillation(config)
+    with pytest.raises(InputError, match="--unlabelled-shares"):
+        ResolutionDistillation(tmp_path, out=tmp_path, unlabelled_shares=(0.5, 0.5))
     with pytest.raises(InputError, match="--ladder"):
         ResolutionDistillation(tmp_path, out=tmp_path, ladder=(2.0, 2.0))
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from histograft.core.artefact import Artefact, open_artefact
 from histograft.core.configuration import Role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.recipes.steps import Recipe, command_line
 from histograft.verbs.distill import Distill, distill
+from histograft.verbs.export import Export, export, missing_packages
 from histograft.verbs.ladder import Ladder, ladder
 from histograft.verbs.rescale import Rescale, rescale
 from histograft.verbs.sources import read_source
@@ -35,6 +38,9 @@ class ResolutionDistillation:
     unlabelled : tuple of Path
         Sets of further images whose labels are not read, such as a small one and a larger one that
         holds it; each is tried by itself. None may hold test images or test groups.
+    unlabelled_shares : tuple of float
+        Shares of each unlabelled set to learn from, such as 0.5 1.0; by whole groups, a smaller
+        share lies in a larger one.
     teacher_mpp : float
         µm/px of the teacher, or "native" where all images have one scale.
     ladder : tuple of float
@@ -70,6 +76,9 @@ class ResolutionDistillation:
         Of the softmax of teacher and student.
     resize : str
         How the teacher's map is shrunk: both ways of the paper, max-pool, bicubic, or authors.
+    ablate : bool
+        Also distill with each single way of shrinking the teacher's map, beside both (Appendix A of
+        the paper), without unlabelled pieces; one table of the report compares them.
     fine_tune : str
         Fine-tune students of unlabelled sets on labels: "yes", as the paper, or "no".
     max_pixels : int
@@ -90,6 +99,10 @@ class ResolutionDistillation:
         Bootstrap draws.
     published : bool
         Also compute what the paper's tables call accuracy.
+    export : str
+        Write the student that the answer names to OUT/student, as "onnx" beside its safetensors;
+        "auto": where the extra `export` is installed; or "none". Of its seeds the first is taken:
+        none is chosen by its test.
     print_commands : bool
         Print the commands of all steps, one a line and in order, and do nothing.
     title : str
@@ -105,6 +118,7 @@ class ResolutionDistillation:
     samples: Annotated[Path, Role.INPUT] = field(kw_only=False)
     out: Annotated[Path, Role.OUTPUT]
     unlabelled: Annotated[tuple[Path, ...], Role.INPUT] = ()
+    unlabelled_shares: tuple[float, ...] = (1.0,)
     teacher_mpp: float | Literal["native"] = "native"
     ladder: tuple[float, ...] = (2.0, 4.0, 8.0)
     scale: Literal["mpp", "relative"] = "mpp"
@@ -122,6 +136,7 @@ class ResolutionDistillation:
     judge: Literal["loss", "macro-f1"] = "loss"
     temperature: float = 1.0
     resize: Literal["both", "max-pool", "bicubic", "authors"] = "both"
+    ablate: bool = False
     fine_tune: Literal["yes", "no"] = "yes"
     max_pixels: int | None = None
     checkpointing: bool = False
@@ -132,6 +147,7 @@ class ResolutionDistillation:
     val_of_train: float = 0.15
     draws: int = 10_000
     published: bool = False
+    export: Literal["auto", "onnx", "none"] = "auto"
     print_commands: Annotated[bool, Role.EXECUTION] = False
     title: str = "How far can the resolution be lowered?"
     seed: int = 0
@@ -142,6 +158,11 @@ class ResolutionDistillation:
         require_at_least(self.seeds, 1, "seeds")
         if not self.ladder or len(set(self.ladder)) < len(self.ladder) or min(self.ladder) <= 0:
             raise InputError(f"--ladder is {self.ladder}", "give levels above 0, each once")
+        shares = self.unlabelled_shares
+        if not shares or len(set(shares)) < len(shares) or not 0 < min(shares) <= max(shares) <= 1:
+            raise InputError(
+                f"--unlabelled-shares is {shares}", "give shares above 0 and at most 1, each once"
+            )
         here = Path()
         _pieces(self, here, here, 1.0)
         Distill(here, out=here, **_training(self, self.seed))
@@ -183,6 +204,11 @@ def resolution_distillation(
     HistograftError
         A step cannot be done; the message says which and why.
     """
+    if config.export == "onnx" and missing_packages():
+        raise InputError(
+            f"not installed: {', '.join(missing_packages())}",
+            "pip install 'histograft[export]', or --export none",
+        )
     finest = _teacher_level(config)
     if min(config.ladder) <= finest:
         raise InputError(
@@ -198,7 +224,31 @@ def resolution_distillation(
         recipe.run(work[verb], step)
     whole = command_line("run resolution-distillation", config, config.out)
     report = _report(config, steps, _levels(config, finest), (whole, *recipe.commands))
-    return ladder(report, reporter).path / "index.html"
+    made = ladder(report, reporter)
+    if config.export != "none":
+        _export(config, steps, made, reporter)
+    return made.path / "index.html"
+
+
+def _export(
+    config: ResolutionDistillation,
+    steps: list[tuple[str, Any]],
+    report: Artefact,
+    reporter: Reporter,
+) -> None:
+    """Export the network that the answer names; without an answer there is none to be exported."""
+    wanted = report.facts["answer_network"]
+    if wanted is None:
+        reporter.note("no student is shown to be good enough, so none is exported")
+        return
+    if missing_packages() and config.export == "auto":
+        reporter.note(
+            f"the student is not written as ONNX: {', '.join(missing_packages())} not installed "
+            "(pip install 'histograft[export]')"
+        )
+        return
+    [source] = [s.out for v, s in steps if v == "distill" and open_artefact(s.out).id == wanted]
+    export(Export(source, out=config.out / "student", seed=config.seed), reporter)
 
 
 def _teacher_level(config: ResolutionDistillation) -> float:
@@ -243,18 +293,28 @@ def _steps(config: ResolutionDistillation, finest: float) -> list[tuple[str, Any
             steps.append(("distill", Distill(pieces, out=at / "baseline", **options)))
             pair = options | {"teacher": teacher, "fine": fine}
             steps.append(("distill", Distill(pieces, out=at / "kd", **pair)))
-            for name in names:
+            for way in _ablated(config):
+                single = pair | {"resize": way}
+                steps.append(("distill", Distill(pieces, out=at / f"kd-{way}", **single)))
+            for name, share in product(names, sorted(config.unlabelled_shares)):
                 more: dict[str, Any] = {
                     "unlabelled": config.out / name / pieces.name,
                     "unlabelled_fine": config.out / name / fine.name,
+                    "unlabelled_share": share,
                 }
-                student = at / f"kd-{name}"
+                student = at / (f"kd-{name}" if share == 1 else f"kd-{name}-{share:g}")
                 steps.append(("distill", Distill(pieces, out=student, **pair, **more)))
                 if config.fine_tune == "yes":
                     head = options | {"init": str(student), "tune": "head"}
-                    tuned = at / f"kd-{name}-tuned"
+                    tuned = at / f"{student.name}-tuned"
                     steps.append(("distill", Distill(pieces, out=tuned, **head)))
     return [*steps, ("ladder", _report(config, steps, [fine, *coarse], ()))]
+
+
+def _ablated(config: ResolutionDistillation) -> list[str]:
+    """Ways of shrinking the teacher's map that are tried beside the one of all students."""
+    ways = ("both", "max-pool", "bicubic") if config.ablate else ()
+    return [way for way in ways if way != config.resize]
 
 
 def _pieces(
@@ -295,8 +355,11 @@ def _report(
     levels: list[Path],
     commands: tuple[str, ...],
 ) -> Ladder:
+    made = [step for verb, step in steps if verb == "distill"]
+    single = {f"kd-{way}" for way in _ablated(config)}
     return Ladder(
-        networks=tuple(step.out for verb, step in steps if verb == "distill"),
+        networks=tuple(step.out for step in made if step.out.name not in single),
+        ablation=tuple(step.out for step in made if step.out.name in single),
         patches=tuple(levels),
         out=config.out / "report",
         margin=config.margin,

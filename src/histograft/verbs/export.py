@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -61,6 +62,11 @@ class Export:
 
 
 PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "recommended": {}}
+
+
+def missing_packages() -> list[str]:
+    """Return which packages of the extra ``export`` are not installed."""
+    return [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]
 
 
 def export(config: Export, reporter: Reporter = SILENT) -> Artefact:

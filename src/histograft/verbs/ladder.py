@@ -10,6 +10,7 @@ from histograft.core.artefact import Artefact, Draft, Identity, make_once, open_
 from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
+from histograft.verbs.ladder_ablation import ablation_table
 from histograft.verbs.ladder_baselines import baseline_rows
 from histograft.verbs.ladder_page import ladder_page
 from histograft.verbs.ladder_tables import (
@@ -19,7 +20,7 @@ from histograft.verbs.ladder_tables import (
     ladder_table,
     teacher_rows,
 )
-from histograft.verbs.ladder_told import answer
+from histograft.verbs.ladder_told import answer, coarsest
 from histograft.verbs.ladder_views import views_section
 from histograft.verbs.networks import load_network
 from histograft.verbs.piece_pairs import Pieces
@@ -33,6 +34,7 @@ PAGE = "index.html"
 LADDER = "ladder.csv"
 COMPARISONS = "comparisons.csv"
 SIZES = "sizes.csv"
+ABLATION = "ablation.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,9 @@ class Ladder:
     networks : tuple of Path
         Network artefacts of `histograft distill`: teachers, baselines and students, each condition
         with the same seeds.
+    ablation : tuple of Path
+        Further students, distilled with other ways of shrinking the teacher's map: compared in a
+        table of their own and no candidates for the answer.
     out : Path
         Folder of the report artefact; new or empty. Its page is index.html.
     patches : tuple of Path
@@ -69,6 +74,7 @@ class Ladder:
     """
 
     networks: Annotated[tuple[Path, ...], Role.INPUT]
+    ablation: Annotated[tuple[Path, ...], Role.INPUT] = ()
     out: Annotated[Path, Role.OUTPUT]
     patches: Annotated[tuple[Path, ...], Role.INPUT] = ()
     margin: float = 0.02
@@ -119,10 +125,11 @@ def ladder(config: Ladder, reporter: Reporter = SILENT) -> Artefact:
     import pandas as pd
 
     networks = [open_artefact(path, "network") for path in config.networks]
+    ablation = [open_artefact(path, "network") for path in config.ablation]
     patches = [open_artefact(path, "patches") for path in config.patches]
     inputs = tuple(
         artefact.as_input(role)
-        for role, given in (("networks", networks), ("patches", patches))
+        for role, given in (("networks", networks), ("ablation", ablation), ("patches", patches))
         for artefact in given
     )
     settings = fields_with_role(config, Role.SETTING)
@@ -143,6 +150,8 @@ def ladder(config: Ladder, reporter: Reporter = SILENT) -> Artefact:
         compared = pd.DataFrame(teacher_rows(judged) + baseline_rows(judged, config.seed))
         tables = {LADDER: ladder_table(judged, costs), COMPARISONS: compared}
         tables[SIZES] = _sizes(patches)
+        if ablation:
+            tables[ABLATION] = ablation_table(rungs, ablation, config.seed)
         for name, table in tables.items():
             with draft.writing(name) as path:
                 table.to_csv(path, index=False, float_format="%.10g")
@@ -152,6 +161,8 @@ def ladder(config: Ladder, reporter: Reporter = SILENT) -> Artefact:
         sentence = answer(judged, costs)
         reporter.note(sentence)
         facts = {"title": config.title, "answer": sentence, "n_rungs": len(rungs)}
+        found = coarsest(judged)
+        facts["answer_network"] = None if found is None else found[0].networks[0].id
         return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
 
     return make_once(config.out, identity, work, reporter)

@@ -53,6 +53,11 @@ WITH_SEEDS = (
 WITH_FLIPS = (
     "Top-1 accuracy: p is from flipping the signs of whole groups, for the one seed that there is."
 )
+ABLATED = (
+    "Appendix A of the paper: the loss on maps by max-pool, by bicubic, and by the mean of both. "
+    "Differences of top-1 accuracy are tested as those against the baseline are, and adjusted by "
+    "Holm's method over this table; the answer above takes no part in this choice.",
+)
 SEPARATE = (
     "Adjusted by Holm's method over all conditions and scales of this table. Other metrics are not "
     "tested; their intervals resample patients and hold for these seeds."
@@ -75,6 +80,7 @@ def ladder_page(
         _results(judged, costs),
         _against_teacher(judged, tables["comparisons.csv"]),
         _against_baseline(judged, tables["comparisons.csv"]),
+        _ablation(judged, tables.get("ablation.csv")),
         views,
     ]
     sizes = tables["sizes.csv"]
@@ -190,6 +196,34 @@ def _against_baseline(judged: Judged, rows: pd.DataFrame) -> Section | None:
     crossed = (rows["test"] == CROSSED).any()
     text = (WITH_SEEDS if crossed else WITH_FLIPS, SEPARATE)
     return Section("Against the baseline", text=text, tables=(table,))
+
+
+def _ablation(judged: Judged, rows: pd.DataFrame | None) -> Section | None:
+    import pandas as pd
+
+    from histograft.figures.page import Section, Table
+
+    if rows is None:
+        return None
+    scales = {rung.level: scale_name(rung) for rung in judged.rungs}
+    frame = pd.DataFrame(
+        {
+            "scale": scales[float(row["mpp"])],
+            "resize": row["resize"],
+            "top-1 accuracy, %": percent(row["accuracy_top1"]),
+            "macro F1, %": percent(row["macro_f1"]),
+            "against": row["compared_with"],
+            "points": "" if row["difference"] != row["difference"] else points(row["difference"]),
+            "95 % interval": ""
+            if row["ci_low"] != row["ci_low"]
+            else points_range(row["ci_low"], row["ci_high"]),
+            "p": "" if row["p"] != row["p"] else format_p(row["p"]),
+            "adj. p": "" if row["p_holm"] != row["p_holm"] else format_p(row["p_holm"]),
+        }
+        for row in records(rows)
+    )
+    table = Table(frame, "Students (KD) by how the teacher's map was shrunk.", group="scale")
+    return Section("Ways of shrinking the teacher's map", text=ABLATED, tables=(table,))
 
 
 def _key(row: Mapping[str, Any]) -> tuple[float, str, int, bool]:
