@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 
 from histograft.core.configuration import Role
 from histograft.core.reporter import SILENT, Reporter
-from histograft.recipes.molecular import check_molecular, molecular_predictions
+from histograft.recipes.molecular import molecular_predictions
+from histograft.recipes.molecular_check import check_molecular
 from histograft.recipes.steps import Recipe, command_line
 from histograft.recipes.tissue_type import (
     also_config,
+    check_folds,
     check_weights,
     further_extractors,
     make_features,
@@ -26,7 +28,8 @@ from histograft.recipes.tissue_type import (
 from histograft.verbs.compare import Compare, compare
 from histograft.verbs.draw import Draw, draw
 from histograft.verbs.model_card import CARD
-from histograft.verbs.one_slide import StainMode
+from histograft.verbs.molecular_targets import Orientation, Transform
+from histograft.verbs.one_slide import StainConstants, StainMode
 from histograft.verbs.predict import Predict
 from histograft.verbs.train import train
 
@@ -84,13 +87,38 @@ class Ftx:
         Who was sequenced: a patient on it without a mutation is wild type, anybody else unknown.
     expression : Path
         Expression of these patients: predict it.
+    variant_classes : tuple of str
+        Variants that count as a mutation: non-silent, truncating, any, or classes as a MAF writes
+        them, such as Missense_Mutation.
+    sample_types : tuple of str
+        TCGA sample types that are kept, of slides and of molecular tables, where names are
+        barcodes: "01" is the primary tumor.
+    sample_sheet : Path
+        Table with the columns sample_id and patient_id, where names of samples in molecular tables
+        do not say whose they are.
+    orientation : str
+        Which way round the matrix of expression lies: genes-in-rows, samples-in-rows, or seen from
+        its names (auto).
     genes : str
         A file with one gene a line, a list such as LUAD_NINE, or "all"; by default the paper's
-        nine genes for mutations and all for expression.
+        nine genes for mutations and all for expression. With --mutations, --expression and
+        --n-genes it is for mutations, and genes of expression are drawn from all.
+    expression_genes : str
+        Genes of expression, likewise, where they are not those of --genes.
     n_genes : int
         Draw so many genes for expression; the paper took 907.
+    transform : str
+        Of expression: "auto" takes log2(x + 1) of linear values, "none" takes values as they are,
+        "log2p1" says that a table is linear where that cannot be told.
+    slide_mpp : float
+        µm/px of the tiles of slides; that of --target-mpp by default. Networks know tissue at the
+        scale that they were tuned at: 0.25 in the paper beside patches at 0.5 is a mismatch.
     stain : str
-        Stain normalization of slides: none, macenko-slide or macenko-tile.
+        Stain normalization of slides: none, macenko-slide or macenko-tile. Patches are taken as
+        they are, so this fits patches that were normalized likewise, as those of NCT-CRC-HE-100K
+        are; with others "none" is better, and the map of tissue is doubtful without it.
+    stain_constants : str
+        Published constants of the normalization: torchstain (Io 240) or paper (Io 255).
     lasso_rule : str
         Penalty of the lasso for mutations: min or 1se.
     constant_columns : str
@@ -165,9 +193,17 @@ class Ftx:
     mutations: Annotated[Path | None, Role.INPUT] = None
     sequenced: Annotated[Path | None, Role.INPUT] = None
     expression: Annotated[Path | None, Role.INPUT] = None
+    variant_classes: tuple[str, ...] = ("non-silent",)
+    sample_types: tuple[str, ...] = ("01",)
+    sample_sheet: Annotated[Path | None, Role.INPUT] = None
+    orientation: Orientation = "auto"
     genes: Annotated[str | None, Role.INPUT] = None
+    expression_genes: Annotated[str | None, Role.INPUT] = None
     n_genes: int | None = None
+    transform: Transform = "auto"
+    slide_mpp: float | None = None
     stain: StainMode = "macenko-slide"
+    stain_constants: StainConstants = "torchstain"
     lasso_rule: Literal["min", "1se"] = "min"
     constant_columns: Literal["drop", "r"] = "drop"
     upsample_slides: Literal["allow", "error"] = "error"
@@ -213,7 +249,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "arch": "legacy_xception",
         "weights": "imagenet",
         "plain_t": True,
+        "slide_mpp": 0.25,
         "stain": "macenko-tile",
+        "stain_constants": "paper",
         "lasso_rule": "1se",
         "constant_columns": "r",
     },
@@ -245,13 +283,14 @@ def ftx(config: Ftx, reporter: Reporter = SILENT, *, made_by: str | None = None)
     """
     names = names_of_sets([config.finetune, *config.evaluate])
     check_weights(config)
-    check_molecular(config)
+    check_molecular(config, reporter)
     recipe = Recipe(config.out, reporter)
     recipe.commands.append(made_by or command_line("run ftx", config, config.out))
     patches = {name: make_patches(path, name, config, recipe) for path, name in names.items()}
     tuned_name = names[whole_path(config.finetune)]
     evaluated = [names[whole_path(path)] for path in config.evaluate]
     notices = shared_notices(patches, tuned_name, evaluated, reporter)
+    check_folds(patches, tuned_name, evaluated, config)
     if config.weights == "random":
         reporter.warn(NO_IMAGENET)
         notices.insert(0, NO_IMAGENET)

@@ -7,50 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from histograft.core.artefact import Artefact
-from histograft.core.errors import InputError
+from histograft.recipes.molecular_check import embed_config, prediction_configs
 from histograft.recipes.steps import Recipe
 from histograft.recipes.tissue_type import further_extractors, source_of
 from histograft.verbs.classify import QUPATH_FOLDER, Classify, classify
-from histograft.verbs.embed import Embed, embed
-from histograft.verbs.molecular_targets import ALL, MolecularTables
+from histograft.verbs.embed import embed
 from histograft.verbs.pool import Pool, pool
-from histograft.verbs.predict import Predict, predict
-from histograft.verbs.slides import read_slides
+from histograft.verbs.predict import predict
 
 if TYPE_CHECKING:
     from histograft.recipes.ftx import Ftx
 
 TUNED = "ftx"
-# The paper's nine genes, wherever --genes says nothing.
-MUTATION_GENES = "LUAD_NINE"
-
-
-def check_molecular(config: Ftx) -> None:
-    """Read the table of slides and open the molecular tables before hours of work.
-
-    Raises
-    ------
-    InputError
-        Slides and tables are not there together, or cannot be used.
-    """
-    tables = [config.mutations, config.expression]
-    if config.slides is None:
-        if any(tables) or config.sequenced is not None:
-            raise InputError(
-                "--mutations and --expression need slides", "give --slides SLIDES.csv as well"
-            )
-        return
-    if not any(tables):
-        raise InputError(
-            "--slides alone predict nothing", "give --mutations MAF, --expression TABLE, or both"
-        )
-    if config.target_mpp == "keep":
-        raise InputError("--target-mpp keep is for patches", "state the µm/px of the slides' tiles")
-    read_slides(config.slides)
-    for target in _targets(config, Path()):
-        options = {k: v for k, v in target.items() if k != "out"}
-        _molecular_tables(options, config.seed).inputs()
-        _molecular_tables(options, config.seed).wanted_genes()
 
 
 @dataclass(frozen=True)
@@ -91,22 +59,18 @@ def molecular_predictions(config: Ftx, network: Artefact, recipe: Recipe) -> Mol
         return MolecularWork()
     pooled, pictures = [], []
     for name, source in _extractors(config, network).items():
-        features = recipe.run(embed, _embed_config(config, name, source))
-        folder = features.path.parent  # the list lies beside the slides
+        listed = recipe.run(embed, embed_config(config, name, source))
+        folder = listed.path.parent  # the list lies beside the slides
         out = config.out / "patients" / name
-        pooled.append(recipe.run(pool, Pool(features=folder, out=out, slides=config.slides)))
+        of_patients = Pool(
+            features=folder, out=out, slides=config.slides, sample_types=config.sample_types
+        )
+        pooled.append(recipe.run(pool, of_patients))
         if name == TUNED:
-            pictures = [features, _tissue(config, network, folder, recipe)]
-    common: dict[str, Any] = {
-        "features": tuple(artefact.path for artefact in pooled),
-        "folds": config.folds, "repeats": config.repeats, "seed": config.seed,
-        "workers": config.workers, "lasso_rule": config.lasso_rule,
-        "constant_columns": config.constant_columns,
-    }  # fmt: skip
-    predictions = [
-        recipe.run(predict, Predict(**common, **target))
-        for target in _targets(config, config.out / "predictions")
-    ]
+            pictures = [listed, _tissue(config, network, folder, recipe)]
+    features = tuple(artefact.path for artefact in pooled)
+    targets = prediction_configs(config, features, config.out / "predictions")
+    predictions = [recipe.run(predict, target) for target in targets]
     return MolecularWork(predictions, [*pictures, *pooled])
 
 
@@ -126,50 +90,3 @@ def _extractors(config: Ftx, network: Artefact) -> dict[str, dict[str, Any]]:
     for other, name in further_extractors(config):
         found[name] = source_of(other) | {"points": ("gap",)}
     return found
-
-
-def _embed_config(config: Ftx, name: str, source: dict[str, Any]) -> Embed:
-    return Embed(
-        config.slides,
-        out=config.out / "slides" / name,
-        name=name,
-        target_mpp=float(config.target_mpp),
-        tile_px=config.patch_px,
-        stain=config.stain,
-        upsample=config.upsample_slides,
-        seed=config.seed,
-        device=config.device,
-        workers=config.workers,
-        keep_going=config.keep_going,
-        **source,
-    )
-
-
-def _targets(config: Ftx, folder: Path) -> list[dict[str, Any]]:
-    targets: list[dict[str, Any]] = []
-    if config.mutations is not None:
-        targets.append(
-            {
-                "mutations": config.mutations,
-                "sequenced": config.sequenced,
-                "genes": config.genes or MUTATION_GENES,
-                "out": folder / "mutation",
-            }
-        )
-    if config.expression is not None:
-        targets.append(
-            {
-                "expression": config.expression,
-                "genes": config.genes or ALL,
-                "n_genes": config.n_genes,
-                "out": folder / "expression",
-            }
-        )
-    return targets
-
-
-def _molecular_tables(options: dict[str, Any], seed: int) -> MolecularTables:
-    return MolecularTables(
-        options.get("mutations"), options.get("sequenced"), options.get("expression"),
-        options["genes"], options.get("n_genes"), "auto", seed,
-    )  # fmt: skip
