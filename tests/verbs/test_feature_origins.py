@@ -9,6 +9,7 @@ import pytest
 from histograft.core.artefact import make_once
 from histograft.core.identity import Identity, Input
 from histograft.core.reporter import SILENT
+from histograft.verbs.feature_origins import Origin, tell_unlike
 from histograft.verbs.slide_embedding import slide_folder
 from histograft.verbs.slide_list import Outcome, write_list
 
@@ -134,3 +135,10 @@ def test_cohorts_embedded_otherwise_are_warned_of(
     else:
         assert warning in said
         assert warning in notes
+
+
+def test_one_normalization_with_other_constants_is_another():
+    usual = {"histo_network": "a", "histo_stain": "macenko-tile", "histo_stain_io": 240.0}
+    here, there = (Origin.read(usual | {"histo_stain_io": io}) for io in (240.0, 255.0))
+    (said,) = tell_unlike({"net": here}, {"net": there}, ["net"])
+    assert said == "net: Io of the stain normalization of --features is 240, of --fit-on 255"

@@ -11,11 +11,13 @@ from histograft.core.errors import InputError
 
 # What a feature file states of how its tiles became features; all in it begin with ``histo_``.
 NETWORK = "network"
-OF_SLIDES = (NETWORK, "mpp_target", "stain")
+OF_SLIDES = (NETWORK, "mpp_target", "stain", "stain_reference", "stain_io")
 OF_POOLING = ("weighting", "slide_kind", "sample_types")
 WORDS = {
     "mpp_target": "µm/px",
     "stain": "stain normalization",
+    "stain_reference": "reference of the stain normalization",
+    "stain_io": "Io of the stain normalization",
     "weighting": "weighting of tiles",
     "slide_kind": "kind of slide",
     "sample_types": "sample types",
@@ -31,7 +33,7 @@ class Origin:
     ----------
     stated : dict of str to object
         Of `OF_SLIDES` and `OF_POOLING` those that are known: id of the network, µm/px, name of the
-        stain normalization, and how slides were chosen and averaged.
+        stain normalization and its reference, and how slides were chosen and averaged.
     """
 
     stated: Mapping[str, Any]
