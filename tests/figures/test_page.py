@@ -144,6 +144,18 @@ def test_a_panel_is_in_the_page_as_it_was(example_page: Page):
     assert len(source) < 1.25 * len(panel)
 
 
+def test_a_legend_stands_once_above_all_panels(example_page: Page):
+    panel = example_page.sections[0].figures[0].panels[0]
+    key = panel.replace("<svg ", "<svg id='key' ", 1)
+    for legend, n_images in (("", 2), (key, 3)):
+        picture = Picture((panel, panel), "c", "a", legend)
+        outline = Outline(render_page(Page("t", "v", sections=(Section("s", figures=(picture,)),))))
+        images = outline.named("img")
+        assert len(images) == n_images
+        assert [bool(image["alt"]) for image in images[-2:]] == [True, False]
+        assert ("id='key'" in unquote(images[0]["src"])) == bool(legend)
+
+
 def test_a_column_of_groups_becomes_headings():
     frame = pd.DataFrame({"set": ["a", "a", "b"], "model": ["x", "y", "x"], "n": [1, 2, 3]})
     table = Table(frame, "c", group="set")
@@ -162,6 +174,8 @@ def test_a_column_of_groups_becomes_headings():
         (["92.0 to 95.6", "−0.2 to +2.6"], True),
         (["93.9 (92.0 to 95.6)", "−0.01 (−0.04 to 0.00)"], True),
         (["<0.001", "1.00"], True),
+        (["0%", "89%"], True),
+        (["0 %", "89 %"], True),
         (["1 AC", "2"], False),
         (["5-fold"], False),
     ],

@@ -15,7 +15,7 @@ from histograft.figures.differences import difference_forest, forest_reach
 from histograft.figures.history import training_curves
 from histograft.figures.patches import patch_sheet
 from histograft.figures.per_class import class_boxes
-from histograft.figures.projection import projection_panels
+from histograft.figures.projection import classes_of, projection_legend, projection_panels
 from histograft.figures.style import figure_bytes
 
 
@@ -259,6 +259,26 @@ def test_maps_carry_the_score_of_the_full_space(projection, scores):
     figure = projection_panels(projection, scores)
     assert texts(figure).count("10-NN in full space 91.2 % · silhouette −0.05") == 4
     draws(figure)
+
+
+def test_maps_with_one_legend_for_all_are_of_one_size(projection, scores):
+    """Long and short names, and sets of two and of three classes, stand level."""
+    classes = classes_of(projection)
+    sizes, colors = [], {}
+    for (_, model), part in projection.groupby(["dataset", "model"]):
+        label = "long name " * 5 if model == "ftx-dense" else "short"
+        figure = projection_panels(part.assign(label=label), scores, classes=classes, legend=False)
+        assert len(figure.axes) == 1
+        assert not figure.axes[0].get_legend()
+        figure_bytes(figure, "png")
+        box = figure.axes[0].get_window_extent()
+        sizes.append((box.width, box.height))
+        for points, name in zip(figure.axes[0].collections, classes, strict=True):
+            colors.setdefault(name, set()).add(tuple(points.get_facecolor()[0]))
+    assert np.ptp(sizes, axis=0).max() < 0.01 * np.min(sizes)  # letters differ in height
+    assert all(len(found) == 1 for found in colors.values())  # a class has one color in all
+    words = [text.get_text() for text in projection_legend(classes).legends[0].get_texts()]
+    assert [word.split()[0] for word in words] == [str(i + 1) for i in range(len(classes))]
 
 
 def test_maps_without_scores_with_nan_and_one_class(projection, scores):

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
 from histograft.core.errors import InputError
+from histograft.figures.page import CSS_PX_PER_PT, SMALLEST_SHARE
 from histograft.figures.slide_overview import (
     STATUS_COLORS,
     SlidePicture,
     round_length,
     slide_overview,
+    slide_panels,
 )
 from histograft.figures.style import figure_bytes
 
@@ -90,3 +92,24 @@ def test_what_cannot_be_drawn(slide):
         slide_overview(dataclasses.replace(slide, overview=np.zeros((4, 4, 3))))
     with pytest.raises(InputError, match="4 tiles and 1 statuses"):
         slide_overview(dataclasses.replace(slide, status=["read"]))
+
+
+@pytest.mark.parametrize("n_kinds", [3, 7])
+def test_the_panels_of_a_page_fit_a_phone_one_by_one(slide, n_kinds):
+    """On a screen of 390 px a sheet is 346 px wide; the legend must end within its figure."""
+    kinds = [*STATUS_COLORS][:n_kinds]
+    coords = np.array([[100 * i, 100] for i in range(n_kinds)])
+    panels = slide_panels(dataclasses.replace(slide, coords=coords, status=kinds))
+    assert [len(figure.axes) for figure in panels] == [1, 1]
+    assert [len(figure.legends) for figure in panels] == [0, 1]
+    for figure in panels:
+        assert 72 * figure.get_figwidth() * CSS_PX_PER_PT * SMALLEST_SHARE < 346
+        draws(figure)
+    box = panels[1].legends[0].get_window_extent()
+    whole = panels[1].bbox
+    assert whole.x0 <= box.x0
+    assert box.x1 <= whole.x1
+    assert whole.y0 <= box.y0
+    # The slide itself is of one size in both.
+    left, right = (figure.axes[0].get_window_extent() for figure in panels)
+    assert left.width == pytest.approx(right.width, rel=0.02)

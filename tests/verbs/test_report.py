@@ -23,6 +23,7 @@ from histograft.verbs.report_leakage import find_leaks, leakage_sentences, leaka
 from histograft.verbs.report_material import Compared, Material
 from histograft.verbs.report_molecular import _cohort_text
 from histograft.verbs.report_protocol import PROBES, protocol, training
+from histograft.verbs.report_sections import _is_blank
 from histograft.verbs.report_tables import (
     accuracy_table,
     comparison_table,
@@ -350,3 +351,13 @@ def test_a_drawn_page_is_no_material():
     )
     with pytest.raises(InputError, match=r"report of `histograft draw`.*has its page already"):
         Material.of([page])
+
+
+def test_a_blank_patch_is_told_from_pale_tissue():
+    rng = np.random.default_rng(0)
+    glass = np.clip(rng.normal(244, 2, (64, 64, 3)), 0, 255).astype(np.uint8)
+    tissue = glass.copy()
+    tissue[:16, :32] -= 40  # an eighth of it
+    assert _is_blank(glass)
+    assert not _is_blank(tissue)
+    assert not _is_blank(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))

@@ -51,7 +51,7 @@ TALLEST_IN = 4.6
 # Genes named at each end where nobody says which.
 N_EXTREME = 4
 # What title, heads, axis and legend take of a figure's height.
-AROUND_IN = 2.1
+AROUND_IN = 2.25
 LINE_PT = 12
 BAND, BAR = "#e4e7eb", "#b4bcc5"
 TIE = ModelStyle("#c9ced4", MUTED)
@@ -239,7 +239,7 @@ class _Waterfall:
             if self.marked is not None:
                 found, all_filled = int((side & self.marked).sum()), int(self.marked.sum())
                 lines.append(f"{found:,} of {all_filled:,} filled" if all_filled else "none filled")
-            name = fit_name(self.labels[i], 16).split("\n")
+            name = fit_name(self.labels[i], 17, 3).split("\n")
             name[-1 if i == 0 else 0] = f"{name[-1]} →" if i == 0 else f"← {name[0]}"
             for k, line in enumerate(reversed([*name, *lines])):
                 text = axes.annotate(

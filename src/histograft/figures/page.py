@@ -41,11 +41,14 @@ class Picture:
         What to see in it, and how to read it.
     alt : str
         What it shows, for those who cannot see it; never empty.
+    legend : str
+        SVG of a legend for all panels, which stands above them; "" for none.
     """
 
     panels: tuple[str, ...]
     caption: str
     alt: str
+    legend: str = ""
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["rich"] = _rich_text
     environment.filters["picture"] = _picture
+    environment.filters["panel"] = _panel
     environment.filters["head"] = _head_and_rest
     environment.filters["cells"] = _table_cells
     return environment
@@ -283,7 +287,7 @@ def _table_cells(table: Table) -> dict[str, Any]:
 
 _TO = "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}"
 _SIGNED = r"[<+−-]?[\d.,]+"
-_NUMBERS = re.compile(rf"–|{_SIGNED}(?: %)?(?: to {_SIGNED}| \({_SIGNED} to {_SIGNED}\))?")
+_NUMBERS = re.compile(rf"–|{_SIGNED}(?: ?%)?(?: to {_SIGNED}| \({_SIGNED} to {_SIGNED}\))?")
 
 
 def _are_numbers(cells: list[str]) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import pandas as pd
 from matplotlib import patheffects
 from matplotlib.axes import Axes
@@ -22,11 +25,19 @@ from histograft.figures.style import (
 )
 
 MAP_IN = 3.1
+# Side of a map that has its legend elsewhere; two stand side by side.
+WIDE_IN = 4.2
+LEGEND_COLUMNS = 3
 
 
 @styled
 def projection_panels(
-    projection: pd.DataFrame, scores: pd.DataFrame, *, n_neighbors: int = 10
+    projection: pd.DataFrame,
+    scores: pd.DataFrame,
+    *,
+    n_neighbors: int = 10,
+    classes: Sequence[str] | None = None,
+    legend: bool = True,
 ) -> Figure:
     """Draw a map for each data set (rows) and model (columns).
 
@@ -42,6 +53,10 @@ def projection_panels(
         rows are left blank.
     n_neighbors : int
         Neighbors behind ``knn_accuracy``, for the caption.
+    classes : sequence of str, optional
+        Order of the classes, which decides numerals and colors; by default that of each set.
+    legend : bool
+        Explain the classes beside the maps; without, `projection_legend` does it for several.
 
     Returns
     -------
@@ -60,17 +75,14 @@ def projection_panels(
         raise InputError("the projection has no point to draw")
     models = order_models(points["model"])
     panels = list(points.groupby("dataset", sort=False))
-    classes = [list(dict.fromkeys(panel["class"].astype(str))) for _, panel in panels]
-    heights = [max(2.9, 0.21 * len(names) + 0.8) for names in classes]
-    figure = new_figure(MAP_IN * len(models) + PANEL_IN - MAP_IN, sum(heights) + 0.25)
+    listed = [list(classes) if classes is not None else classes_of(panel) for _, panel in panels]
+    widths = [MAP_IN] * len(models) + [PANEL_IN - MAP_IN] if legend else [WIDE_IN] * len(models)
+    heights = [max(2.9, 0.21 * len(names) + 0.8) if legend else WIDE_IN for names in listed]
+    figure = new_figure(sum(widths), sum(heights) + 0.25)
     grid = figure.subplots(
-        len(panels),
-        len(models) + 1,
-        squeeze=False,
-        height_ratios=heights,
-        width_ratios=[MAP_IN] * len(models) + [PANEL_IN - MAP_IN],
+        len(panels), len(widths), squeeze=False, height_ratios=heights, width_ratios=widths
     )
-    for axes_row, (dataset, panel), names in zip(grid, panels, classes, strict=True):
+    for axes_row, (dataset, panel), names in zip(grid, panels, listed, strict=True):
         for column, (axes, model) in enumerate(zip(axes_row, models, strict=False)):
             table = panel[panel["model"] == model]
             if table.empty:
@@ -79,10 +91,38 @@ def projection_panels(
             _draw_map(axes, table, names)
             where = (scores["dataset"] == dataset) & (scores["model"] == model)
             above = panel_name(dataset) if column == 0 else ""
-            axes.set_title(f"{above}\n{fit_name(table['label'].iloc[0], 34)}", pad=18)
+            # Without a legend a map is wide enough for a name in one line: all are of one height.
+            name = fit_name(table["label"].iloc[0], *((34, 2) if legend else (52, 1)))
+            axes.set_title(f"{above}\n{name}", pad=18)
             _write_above(axes, _score_line(scores[where], n_neighbors))
-        axes_row[-1].set_axis_off()
-        axes_row[-1].legend(handles=_class_handles(names), loc="center left", borderpad=0)
+        if legend:
+            axes_row[-1].set_axis_off()
+            axes_row[-1].legend(handles=_class_handles(names), loc="center left", borderpad=0)
+    return figure
+
+
+def classes_of(projection: pd.DataFrame) -> list[str]:
+    """Return each class once, in the order of the table."""
+    return list(dict.fromkeys(projection["class"].astype(str)))
+
+
+@styled
+def projection_legend(classes: Sequence[str]) -> Figure:
+    """Draw the legend of `projection_panels` alone, for maps that stand side by side without one.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        The order that was given to the maps.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        No map, only numerals, colors and names.
+    """
+    n_rows = math.ceil(len(classes) / LEGEND_COLUMNS)
+    figure = new_figure(PANEL_IN, 0.22 * n_rows + 0.15, layout=None)
+    figure.legend(handles=_class_handles(classes), loc="upper left", ncols=LEGEND_COLUMNS)
     return figure
 
 
@@ -114,7 +154,7 @@ def _draw_map(axes: Axes, table: pd.DataFrame, classes: list[str]) -> None:
     axes.spines[:].set(visible=True, color="#c9ced4")
 
 
-def _class_handles(classes: list[str]) -> list[Line2D]:
+def _class_handles(classes: Sequence[str]) -> list[Line2D]:
     handles = []
     for index, name in enumerate(classes):
         color, marker = class_look(index)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from histograft.core.errors import InputError
 from histograft.figures.palette import CLASS_COLORS, class_look
-from histograft.figures.slide_overview import SlidePicture, TileLook, draw_slide
+from histograft.figures.slide_overview import SIDES, Side, SlidePicture, TileLook, draw_slide
 from histograft.figures.style import fit_name, styled
 
 # Colors must be those of the legend on tissue of any color.
@@ -38,7 +38,9 @@ def class_rgb(classes: Sequence[str]) -> dict[str, tuple[int, int, int]]:
 
 
 @styled
-def slide_map(slide: SlidePicture, classes: Sequence[str]) -> Figure:
+def slide_map(
+    slide: SlidePicture, classes: Sequence[str], *, sides: Sequence[Side] = SIDES
+) -> Figure:
     """Draw a slide, and beside it its tiles in the colors of their classes.
 
     Parameters
@@ -48,6 +50,8 @@ def slide_map(slide: SlidePicture, classes: Sequence[str]) -> Figure:
     classes : sequence of str
         All classes of the network in their order, which decides their colors (Tol's "muted",
         which stay apart in every common form of color blindness).
+    sides : sequence of {"outline", "tiles"}
+        Which panels to draw.
 
     Returns
     -------
@@ -76,4 +80,9 @@ def slide_map(slide: SlidePicture, classes: Sequence[str]) -> Figure:
         for i, name in enumerate(classes)
         if counts[name]
     }
-    return draw_slide(slide, looks, "tissue by the network")
+    return draw_slide(slide, looks, "tissue by the network", sides)
+
+
+def map_panels(slide: SlidePicture, classes: Sequence[str]) -> list[Figure]:
+    """Draw what `slide_map` draws as two figures, which a narrow screen can stack."""
+    return [slide_map(slide, classes, sides=(side,)) for side in SIDES]

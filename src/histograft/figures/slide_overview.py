@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from matplotlib import patheffects
@@ -19,7 +20,10 @@ from histograft.core.errors import InputError
 from histograft.figures.palette import class_look
 from histograft.figures.style import INK, fit_name, new_figure, panel_name, styled
 
+Side = Literal["outline", "tiles"]
+SIDES: tuple[Side, ...] = ("outline", "tiles")
 PANEL_IN = 3.6
+LONGEST_LABEL = 17  # of which two stand side by side below a panel
 FADE = 0.55  # how far the slide goes toward white below its tiles
 OPACITY = 0.6  # of the tiles
 BAR_SHARE = 0.2  # of the width, at most
@@ -81,13 +85,15 @@ class TileLook:
 
 
 @styled
-def slide_overview(slide: SlidePicture) -> Figure:
+def slide_overview(slide: SlidePicture, *, sides: Sequence[Side] = SIDES) -> Figure:
     """Draw a slide with the outline of its tissue, and beside it its tiles by status.
 
     Parameters
     ----------
     slide : SlidePicture
         What to draw.
+    sides : sequence of {"outline", "tiles"}
+        Which panels to draw.
 
     Returns
     -------
@@ -108,11 +114,21 @@ def slide_overview(slide: SlidePicture) -> Figure:
         for number, word in enumerate(_in_order(slide.status))
     }
     tiles = f"{len(slide.coords):,} tiles of {slide.side0 * slide.mpp0:.3g} µm"
-    return draw_slide(slide, looks, tiles if len(slide.coords) else "no tiles")
+    return draw_slide(slide, looks, tiles if len(slide.coords) else "no tiles", sides)
+
+
+def slide_panels(slide: SlidePicture) -> list[Figure]:
+    """Draw what `slide_overview` draws as two figures, which a narrow screen can stack."""
+    return [slide_overview(slide, sides=(side,)) for side in SIDES]
 
 
 @styled
-def draw_slide(slide: SlidePicture, looks: Mapping[str, TileLook], title: str) -> Figure:
+def draw_slide(
+    slide: SlidePicture,
+    looks: Mapping[str, TileLook],
+    title: str,
+    sides: Sequence[Side] = SIDES,
+) -> Figure:
     """Draw a slide with the outline of its tissue, and beside it its tiles.
 
     Parameters
@@ -123,11 +139,13 @@ def draw_slide(slide: SlidePicture, looks: Mapping[str, TileLook], title: str) -
         The look of each status that there is, in the order of the legend.
     title : str
         Of the panel with the tiles.
+    sides : sequence of {"outline", "tiles"}
+        Which panels to draw.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Two panels.
+        A panel for each side; the legend stands below the tiles.
 
     Raises
     ------
@@ -137,23 +155,34 @@ def draw_slide(slide: SlidePicture, looks: Mapping[str, TileLook], title: str) -
     _check(slide)
     width, height = slide.size0
     panel_height = min(max(PANEL_IN * height / width, 1.0), 2 * PANEL_IN)
-    figure = new_figure(2 * PANEL_IN + 0.3, panel_height + 0.75)
-    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    for axes, faded in ((left, 0.0), (right, FADE)):
+    n_columns = _legend_columns(looks, len(sides))
+    legend_in = 0.22 * math.ceil(len(looks) / n_columns) + 0.1 if "tiles" in sides else 0.0
+    figure = new_figure(PANEL_IN * len(sides) + 0.15, panel_height + 0.35 + legend_in)
+    grid = figure.subplots(1, len(sides), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, side in zip(grid, sides, strict=True):
+        faded = FADE if side == "tiles" else 0.0
         pixels = slide.overview + (255 - slide.overview.astype(np.float32)) * faded
         axes.imshow(
             pixels.astype(np.uint8), extent=(0, width, height, 0), interpolation="antialiased"
         )
         axes.set(xticks=[], yticks=[], xlim=(0, width), ylim=(height, 0))
         axes.spines[:].set(visible=True, color="#c9ced4")
-    _draw_outline(left, slide)
-    _draw_bar(left, slide)
-    handles = _draw_tiles(right, slide, looks)
-    left.set_title(panel_name(slide.name))
-    right.set_title(title)
-    if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4))
+        axes.set_anchor("N")  # figures of one panel each stand level beside each other
+        if side == "outline":
+            _draw_outline(axes, slide)
+            _draw_bar(axes, slide)
+            axes.set_title(panel_name(slide.name))
+            continue
+        axes.set_title(title)
+        if handles := _draw_tiles(axes, slide, looks):
+            figure.legend(handles=handles, loc="outside lower center", ncols=n_columns)
     return figure
+
+
+def _legend_columns(looks: Mapping[str, TileLook], n_panels: int) -> int:
+    """How many labels fit beside each other below so many panels."""
+    longest = max((len(look.label) for look in looks.values()), default=0)
+    return max(1, min(len(looks), 2 * n_panels if longest <= LONGEST_LABEL else n_panels))
 
 
 def _check(slide: SlidePicture) -> None:

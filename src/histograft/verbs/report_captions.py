@@ -75,7 +75,10 @@ CLASS_TEXT = (
     "An interval without width (all patches right, or none) only says that there was no error to "
     "resample: it is too short."
 )
-PATCH_TEXT = "Patches as the networks see them, after standardizing, chosen at random."
+PATCH_TEXT = (
+    "Patches as the networks see them, after standardizing, chosen at random; blank ones only "
+    "where a class has few others."
+)
 FEATURE_TEXT = (
     "Maps distort distances and sizes; the numbers beside them are taken in the full, standardized "
     "feature space, leaving out the group of each patch. A set on which a network was tuned is "

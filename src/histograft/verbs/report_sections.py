@@ -41,13 +41,17 @@ from histograft.verbs.report_tables import (
 from histograft.verbs.training import HISTORY
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from histograft.figures.page import Picture, Section
 
 FIGURES = "figures"
 PATCHES_PER_CLASS = 6
+# A patch is blank where fewer pixels than this share are so many of 255 levels off its median.
+BLANK_SHARE, BLANK_LEVELS = 0.02, 12
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class Sketch:
         stem: str,
         caption: captions.Caption,
         panels: Iterable[Figure] = (),
+        legend: Figure | None = None,
     ) -> Picture:
         """Write a figure as PNG and SVG; make a picture of it, or of its panels, for the page."""
         from histograft.figures.page import Picture
@@ -82,8 +87,9 @@ class Sketch:
         folder = self.draft.path / FIGURES
         folder.mkdir(exist_ok=True)
         save_figure(figure, folder, stem)
-        shown = list(panels) or [figure]
-        return Picture(tuple(figure_bytes(f, "svg").decode() for f in shown), *caption)
+        shown = tuple(figure_bytes(f, "svg").decode() for f in list(panels) or [figure])
+        above = "" if legend is None else figure_bytes(legend, "svg").decode()
+        return Picture(shown, *caption, legend=above)
 
 
 def sections(material: Material, sketch: Sketch, reporter: Reporter) -> list[Section]:
@@ -237,12 +243,10 @@ def _classes(compared: Compared, sketch: Sketch) -> Iterator[Section]:
         "classes",
         captions.CLASSES,
         [
-            class_legend(results, shown),
-            *(
-                class_boxes(_at(repeats, part), shown, results=part, legend=False)
-                for part in _by_place(results[results["model"].isin(shown)])
-            ),
+            class_boxes(_at(repeats, part), shown, results=part, legend=False)
+            for part in _by_place(results[results["model"].isin(shown)])
         ],
+        class_legend(results, shown),
     )
     yield Section(
         "Class by class",
@@ -265,7 +269,6 @@ def _classes(compared: Compared, sketch: Sketch) -> Iterator[Section]:
 
 def _features(material: Material, sketch: Sketch) -> Iterator[Section]:
     from histograft.figures.page import Section
-    from histograft.figures.projection import projection_panels
 
     labels = _labels(material)
     found = feature_maps(material.features, sketch.models, sketch.seed)
@@ -275,19 +278,32 @@ def _features(material: Material, sketch: Sketch) -> Iterator[Section]:
     projection["label"] = projection["model"].map(lambda model: labels.get(model, model))
     with sketch.draft.writing("projection.csv") as path:
         projection.to_csv(path, index=False, float_format="%.6g")
+    yield Section(
+        "Feature space",
+        text=(captions.FEATURE_TEXT.format(most=MOST_POINTS),),
+        figures=(_maps(projection, scores, sketch),),
+        tables=(feature_table(scores, labels),),
+    )
+
+
+def _maps(projection: pd.DataFrame, scores: pd.DataFrame, sketch: Sketch) -> Picture:
+    """Draw maps of features; where all sets have the same classes, with one legend for all."""
+    from histograft.figures.projection import classes_of, projection_legend, projection_panels
+
+    classes = classes_of(projection)
+    parts = [part for _, part in projection.groupby("dataset", sort=False)]
+    legend: Figure | None = None
+    look: dict[str, Any] = {}
+    if all(set(classes_of(part)) == set(classes) for part in parts):
+        legend, look = projection_legend(classes), {"classes": classes, "legend": False}
     panels = [
-        projection_panels(part[part["model"] == model], scores)
-        for _, part in projection.groupby("dataset", sort=False)
+        projection_panels(part[part["model"] == model], scores, **look)
+        for part in parts
         for model in sketch.models
         if (part["model"] == model).any()
     ]
     whole = projection_panels(projection, scores)
-    yield Section(
-        "Feature space",
-        text=(captions.FEATURE_TEXT.format(most=MOST_POINTS),),
-        figures=(sketch.picture(whole, "features", captions.FEATURES, panels),),
-        tables=(feature_table(scores, labels),),
-    )
+    return sketch.picture(whole, "features", captions.FEATURES, panels, legend)
 
 
 def _leakage(material: Material) -> Section:
@@ -325,10 +341,20 @@ def _samples(artefact: Artefact, seed: int) -> dict[str, list[Any]]:
         if rows.empty:
             continue
         rng = generator(seed, "samples", artefact.facts["dataset"], label)
-        picks = rng.permutation(len(rows))[:PATCHES_PER_CLASS]
-        images = images_of(artefact, rows.iloc[sorted(picks)])
-        chosen[label] = [images.image(i) for i in range(len(images))]
+        picks = rng.permutation(len(rows))[: 2 * PATCHES_PER_CLASS]
+        images = images_of(artefact, rows.iloc[picks])
+        drawn = [images.image(i) for i in range(len(images))]
+        # A class of background is blank throughout: then blank patches stand for it.
+        chosen[label] = sorted(drawn, key=_is_blank)[:PATCHES_PER_CLASS]
     return chosen
+
+
+def _is_blank(image: NDArray[np.uint8]) -> bool:
+    """Whether hardly any pixel differs from the middle one in brightness."""
+    import numpy as np
+
+    gray = image.reshape(*image.shape[:2], -1).mean(axis=2)
+    return bool((np.abs(gray - np.median(gray)) > BLANK_LEVELS).mean() < BLANK_SHARE)
 
 
 def _training(networks: list[Artefact], sketch: Sketch) -> Section:

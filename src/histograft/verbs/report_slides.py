@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from histograft.figures.slide_overview import SlidePicture
 
 MOST_SLIDES = 6
-MOST_MEANS = 5  # slides side by side
+MOST_MEANS = 4
+BESIDE = 2  # tiles side by side on a narrow screen
 MOST_ROWS = 20
 TITLE = "Slides"
 SLIDES: Caption = (
-    "Slides in small. Left: the outline of what counts as tissue, and a bar of its length. Right: "
-    "the tiles by what became of them.",
+    "Slides in small, each twice: with the outline of what counts as tissue and a bar of its "
+    "length, and with the tiles by what became of them.",
     "Overviews of slides with tissue outlines and tiles.",
 )
 MEANS: Caption = (
@@ -35,7 +36,8 @@ MEANS: Caption = (
     "Tiles of slides, a row for each model.",
 )
 MAPS: Caption = (
-    "Left: the slide. Right: its tiles by the most probable class, and the share of each class.",
+    "Slides in small, each twice: with the outline of its tissue, and with its tiles by the most "
+    "probable class and the share of each class.",
     "Overviews of slides with tiles in the colors of tissue classes.",
 )
 ONE_OF_ITS_CLASSES = (
@@ -66,17 +68,15 @@ def slide_section(listed: Artefact, draw: Sketcher) -> Section:
     Section
     """
     from histograft.figures.page import Section
-    from histograft.figures.slide_overview import slide_overview
+    from histograft.figures.slide_overview import slide_overview, slide_panels
 
     index = read_list(listed)
     tiled = index[index["n_tiles"] > 0]
     shown = _with_overview(listed, tiled)
-    panels = [slide_overview(_picture(artefact)) for artefact in shown]
-    text = [
-        f"{len(index):,} slides, {int(tiled['n_tiles'].sum()):,} tiles in {len(tiled):,} of them; "
-        f"shown are {len(shown)}. The others and their remarks are in slides.csv."
-    ]
-    figures = (draw(panels[0], "slides", SLIDES, panels),) if panels else ()
+    pictures = [_picture(artefact) for artefact in shown]
+    panels = [panel for picture in pictures for panel in slide_panels(picture)]
+    text = [_counted(index, tiled, len(shown))]
+    figures = (draw(slide_overview(pictures[0]), "slides", SLIDES, panels),) if panels else ()
     return Section(TITLE, text=tuple(text), figures=figures, tables=(_table(index),))
 
 
@@ -107,6 +107,17 @@ def further_sections(
 
 
 # --- tissue and tiles ----------------------------------------------------------------------------
+
+
+def _counted(index: pd.DataFrame, tiled: pd.DataFrame, n_shown: int) -> str:
+    """Say how many slides there are, and how many of them are shown."""
+    told = (
+        f"{len(index):,} slide{'s' if len(index) != 1 else ''}, "
+        f"{int(tiled['n_tiles'].sum()):,} tiles in {len(tiled):,} of them"
+    )
+    if n_shown == len(index):
+        return f"{told}, all shown. Remarks on them are in slides.csv."
+    return f"{told}; shown are {n_shown}. The others and their remarks are in slides.csv."
 
 
 def _spread(tiled: pd.DataFrame, most: int) -> list[str]:
@@ -195,16 +206,26 @@ def _means(pooled: Sequence[Artefact], labels: Mapping[str, str], draw: Sketcher
     names = sorted(tiles)
     places = np.linspace(0, len(names) - 1, min(MOST_MEANS, len(names))).round().astype(int)
     shown = {names[i]: tiles[names[i]] for i in places}
-    figure = mean_tiles(shown, labels, tile_um=pooled[0].facts.get("tile_um"))
+    tile_um = pooled[0].facts.get("tile_um")
+    figure = mean_tiles(shown, labels, tile_um=tile_um)
+    names_shown = list(shown)
+    panels = [
+        mean_tiles({name: shown[name] for name in names_shown[i : i + BESIDE]}, labels,
+                   tile_um=tile_um)
+        for i in range(0, len(names_shown), BESIDE)
+    ]  # fmt: skip
     lost = {reason: n for a in pooled for reason, n in a.facts.get("tiles_not_kept", {}).items()}
     text = [
         "A slide becomes the mean of its tiles. The tile whose features are nearest to that mean, "
         "over features divided by their standard deviation in the slide, shows what a model takes "
-        f"for typical of it; shown are {len(shown)} of {len(names):,} slides."
+        f"for typical of it; shown are "
+        f"{'all' if len(shown) == len(names) else len(shown)} of {len(names):,} slides."
     ]
     text += [f"Pixels of {n:,} more slides could not be read again: {r}." for r, n in lost.items()]
     return Section(
-        "What stands for a slide", text=tuple(text), figures=(draw(figure, "mean-tiles", MEANS),)
+        "What stands for a slide",
+        text=tuple(text),
+        figures=(draw(figure, "mean-tiles", MEANS, panels),),
     )
 
 
@@ -235,7 +256,7 @@ def _tissue(classified: Artefact, lists: Sequence[Artefact], draw: Sketcher) -> 
     import pandas as pd
 
     from histograft.figures.page import Section
-    from histograft.figures.slide_map import slide_map
+    from histograft.figures.slide_map import map_panels, slide_map
 
     facts = classified.facts
     ids = {i["id"] for i in classified.manifest["inputs"]}
@@ -257,8 +278,10 @@ def _tissue(classified: Artefact, lists: Sequence[Artefact], draw: Sketcher) -> 
         text.append("Give `draw` the list of the slides as well to see them as maps.")
     else:
         shown = _with_overview(listed, sizes)
-        panels = [slide_map(_mapped(classified, a), facts["classes"]) for a in shown]
-        figures = (draw(panels[0], "tissue", MAPS, panels),) if panels else ()
+        maps = [_mapped(classified, a) for a in shown]
+        panels = [panel for mapped in maps for panel in map_panels(mapped, facts["classes"])]
+        whole = slide_map(maps[0], facts["classes"]) if maps else None
+        figures = (draw(whole, "tissue", MAPS, panels),) if panels else ()
     tables = (_share_table(shares, _spread(sizes, MOST_ROWS)),)
     return Section("Tissue on the slides", text=tuple(text), figures=figures, tables=tables)
 
