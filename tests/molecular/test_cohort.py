@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from histograft.core.errors import InputError
-from histograft.core.tables import COHORT, DROPS
+from histograft.core.tables import DROPS
 from histograft.molecular.cohort import CohortRules, build_cohort
 from histograft.molecular.drops import join_drops
 from histograft.molecular.expression import expression_table
@@ -25,84 +25,58 @@ def slides(ids=SLIDES, **columns):
     return pd.DataFrame({"slide_id": list(ids)} | columns)
 
 
-def known(*patients):
-    return pd.DataFrame({"TP53": 1.0}, index=list(patients))
-
-
 def reasons(cohort, kind):
     rows = cohort.drops[cohort.drops["kind"] == kind]
     return dict(zip(rows["name"], rows["reason"], strict=True))
 
 
-def test_slides_and_tables_are_joined_by_patient():
-    cohort = build_cohort(slides(), {"mutations": known(A, C), "expression": known(A, B, "P9")})
-    assert cohort.patients.to_dict("records") == [
-        {
-            **{"patient_id": A, "n_slides": 2, "slide_ids": "|".join(SLIDES[:2]), "site": "05"},
-            **{"slide_kinds": "diagnostic|frozen", "has_mutations": True, "has_expression": True},
-        },
-        {
-            **{"patient_id": B, "n_slides": 1, "slide_ids": SLIDES[2], "site": "44"},
-            **{"slide_kinds": "frozen", "has_mutations": False, "has_expression": True},
-        },
-    ]
-    assert reasons(cohort, "patient") == {C: "no-slide-kept", "P9": "no-slide"}
+def test_rules_say_what_is_used():
+    cohort = build_cohort(slides())
+    assert cohort.slides.values.tolist() == [[SLIDES[0], A], [SLIDES[1], A], [SLIDES[2], B]]
+    assert reasons(cohort, "patient") == {C: "no-slide-kept"}
     assert reasons(cohort, "slide") == {SLIDES[3]: "sample-type"}
     assert any("1 patients have frozen and diagnostic slides" in note for note in cohort.notes)
-
-
-def test_rules_say_what_is_used():
-    tables = {"mutations": known(A, B, C), "expression": known(A, C)}
-    frozen = build_cohort(slides(), tables, CohortRules(slide_kind="frozen"))
+    frozen = build_cohort(slides(), CohortRules(slide_kind="frozen"))
     assert reasons(frozen, "slide") == {SLIDES[1]: "slide-kind", SLIDES[3]: "sample-type"}
-    both = build_cohort(slides(), tables, CohortRules(needs="all"))
-    assert both.patients["patient_id"].tolist() == [A]
-    assert reasons(both, "patient")[B] == "no-expression"
-    normal = build_cohort(slides(), tables, CohortRules(sample_types=("01", "11")))
-    assert normal.patients["patient_id"].tolist() == [A, C, B]
-    large = build_cohort(slides(**TISSUE), tables, CohortRules(least_tissue_mm2=5))
+    assert not frozen.notes
+    normal = build_cohort(slides(), CohortRules(sample_types=("01", "11")))
+    assert normal.slides["patient_id"].tolist() == [A, A, B, C]
+    large = build_cohort(slides(**TISSUE), CohortRules(least_tissue_mm2=5))
     assert large.slides["slide_id"].tolist() == SLIDES[:1]
-    assert large.patients["tissue_mm2"].tolist() == [10]
     assert reasons(large, "slide") == {
         **{SLIDES[1]: "tissue", SLIDES[2]: "tissue", SLIDES[3]: "sample-type"}
     }
 
 
-def test_a_patient_of_whom_nothing_is_known_is_not_measured():
-    empty = pd.DataFrame({"TP53": [np.nan, 1.0]}, index=[A, B])
-    assert build_cohort(slides(), {"mutations": empty}).patients["patient_id"].tolist() == [B]
-
-
 def test_own_patients_obey_no_rule_of_barcodes():
-    own = slides(["17.svs", "18.svs", "x.svs"], patient_id=["17", "18", None], site=["K", "", "K"])
+    own = slides(["17.svs", "18.svs", "x.svs"], patient_id=["17", "18", None])
     rules = CohortRules(slide_kind="frozen", sample_types=("06",))
-    cohort = build_cohort(own, {"expression": known("17", "18")}, rules)
-    assert cohort.patients["patient_id"].tolist() == ["17", "18"]
-    assert cohort.patients["site"].fillna("").tolist() == ["K", ""]
+    cohort = build_cohort(own, rules)
+    assert cohort.slides["patient_id"].tolist() == ["17", "18"]
     assert reasons(cohort, "slide") == {"x.svs": "patient-unknown"}
 
 
 def test_numbers_and_small_letters_as_names():
     numbers = pd.DataFrame({"slide_id": [1, 2], "patient_id": [17, 18]})
-    assert build_cohort(numbers, {"a": known("17")}).patients["patient_id"].tolist() == ["17"]
+    assert build_cohort(numbers).slides["patient_id"].tolist() == ["17", "18"]
     small = slides([SLIDES[0].lower()], patient_id=[f"{A}-01".lower()])
-    assert build_cohort(small, {"mutations": known(A)}).patients["patient_id"].tolist() == [A]
+    assert build_cohort(small).slides["patient_id"].tolist() == [A]
 
 
 def test_own_names_may_stand_for_barcodes_but_not_other_barcodes():
     renamed = slides(SLIDES[:1], patient_id=["17"])
-    assert build_cohort(renamed, {"mutations": known("17")}).patients["n_slides"].tolist() == [1]
+    assert build_cohort(renamed).slides["patient_id"].tolist() == ["17"]
     with pytest.raises(InputError, match=f"listed under the patient {B}.*says {A}"):
-        build_cohort(slides(SLIDES[:1], patient_id=[B]), {"mutations": known(B)})
+        build_cohort(slides(SLIDES[:1], patient_id=[B]))
 
 
 def test_a_slide_listed_twice():
     twice = slides(["s", "s", "t"], patient_id=["P1", "P1", "P2"])
-    cohort = build_cohort(twice, {"mutations": known("P1", "P2")})
-    assert cohort.patients["n_slides"].tolist() == [1, 1]
+    cohort = build_cohort(twice)
+    assert cohort.slides.values.tolist() == [["s", "P1"], ["t", "P2"]]
     assert reasons(cohort, "slide") == {"s": "listed-twice"}
     with pytest.raises(InputError, match=r"slide s belongs to several patients \(P1, P2\)"):
-        build_cohort(slides(["s", "s"], patient_id=["P1", "P2"]), {"mutations": known("P1")})
+        build_cohort(slides(["s", "s"], patient_id=["P1", "P2"]))
 
 
 @pytest.mark.parametrize(
@@ -112,17 +86,14 @@ def test_a_slide_listed_twice():
         (pd.DataFrame({"file": ["a"]}), {}, "lacks the column.*slide_id"),
         (slides(), {"least_tissue_mm2": 1}, "does not state how much tissue"),
         (slides(SLIDES[3:]), {}, "none of 1 slides is kept"),
-        (slides(["17"], patient_id=["17"]), {}, "no patient has both.*17.*mutations: TCGA"),
     ],
 )
 def test_nobody_is_left(table, rules, message):
     with pytest.raises(InputError, match=message):
-        build_cohort(table, {"mutations": known(A)}, CohortRules(**rules))
+        build_cohort(table, CohortRules(**rules))
 
 
-@pytest.mark.parametrize(
-    "rules", [{"slide_kind": "ffpe"}, {"needs": "some"}, {"least_tissue_mm2": float("nan")}]
-)
+@pytest.mark.parametrize("rules", [{"slide_kind": "ffpe"}, {"least_tissue_mm2": float("nan")}])
 def test_rules_are_checked(rules):
     with pytest.raises(InputError):
         CohortRules(**rules)
@@ -131,21 +102,21 @@ def test_rules_are_checked(rules):
 ID = st.sampled_from(["P0", "P1", "P2", "P3", A, B, C])
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), ID, st.floats(0, 3)), min_size=1), st.sets(ID))
-def test_everybody_is_used_or_dropped_once(rows, measured):
+@given(st.lists(st.tuples(st.integers(0, 9), ID, st.floats(0, 3)), min_size=1))
+def test_everybody_is_used_or_dropped_once(rows):
     owner = {}
     rows = [(f"s{i}", owner.setdefault(i, p), area) for i, p, area in rows]
     table = pd.DataFrame(rows, columns=["slide_id", "patient_id", "tissue_mm2"])
     try:
-        cohort = build_cohort(table, {"a": known(*measured)}, CohortRules(least_tissue_mm2=1))
+        cohort = build_cohort(table, CohortRules(least_tissue_mm2=1))
     except InputError:
         return
     dropped = cohort.drops
     n_slides = int(dropped.loc[dropped["kind"] == "slide", "count"].sum())
-    assert cohort.patients["n_slides"].sum() + n_slides == len(rows)
+    assert len(cohort.slides) + n_slides == len(rows)
     patients = dropped.loc[dropped["kind"] == "patient", "name"]
-    everybody = [*cohort.patients["patient_id"], *patients]
-    assert sorted(everybody) == sorted({p for _, p, _ in rows} | measured)
+    everybody = [*set(cohort.slides["patient_id"]), *patients]
+    assert sorted(everybody) == sorted({p for _, p, _ in rows})
 
 
 @pytest.mark.real
@@ -159,14 +130,13 @@ def test_luad_joins_without_loss(luad):
     mutations = mutation_table(maf, sequenced=sequenced)
     expression = expression_table(matrix)
     listed = pd.read_csv(luad / "luad_slides.csv")
-    tables = {"mutations": mutations.values, "expression": expression.values}
-    cohort = build_cohort(listed, tables)
-    assert (len(cohort.patients), len(cohort.slides), len(cohort.drops)) == (453, 515, 0)
-    several = cohort.patients["n_slides"]
+    cohort = build_cohort(listed)
+    several = cohort.slides["patient_id"].value_counts()
+    assert (len(several), len(cohort.slides), len(cohort.drops)) == (453, 515, 0)
+    assert set(several.index) == set(mutations.values.index) == set(expression.values.index)
     assert ((several == 1).sum(), (several > 1).sum(), several.max()) == (433, 20, 10)
-    assert set(cohort.patients["slide_kinds"]) == {"diagnostic"}
+    assert not cohort.notes
     drops = join_drops([mutations.drops, expression.drops, cohort.drops])
     assert DROPS.check(drops, "drops").empty
-    COHORT.check(cohort.patients, "cohort")
     with pytest.raises(InputError, match="none of 515 slides is kept"):
-        build_cohort(listed, tables, CohortRules(slide_kind="frozen"))
+        build_cohort(listed, CohortRules(slide_kind="frozen"))

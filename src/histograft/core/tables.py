@@ -133,21 +133,6 @@ FEATURE_INDEX = TableSpec(
     key=("patch_id",),
 )
 
-COHORT = TableSpec(
-    "cohort",
-    (
-        Column("patient_id", "text", "patient; of a TCGA barcode the first 12 characters"),
-        Column("n_slides", "integer", "slides of the patient that are used, 1 or more"),
-        Column("slide_ids", "text", "their names, joined by '|'"),
-        _optional("site", "text", "where the tissue came from; of a TCGA barcode characters 6-7"),
-        _optional("slide_kinds", "text", "frozen, diagnostic or unknown, joined by '|'"),
-        _optional("tissue_mm2", "number", "tissue on these slides together, mm²"),
-        _optional("has_mutations", "boolean", "whether mutation status is known"),
-        _optional("has_expression", "boolean", "whether expression was measured"),
-    ),
-    key=("patient_id",),
-)
-
 DROPS = TableSpec(
     "drops",
     (

@@ -12,6 +12,7 @@ from histograft.core.units import check_mpp
 from histograft.verbs.embed import Embed
 from histograft.verbs.molecular_targets import ALL, Targets, read_targets
 from histograft.verbs.predict import Predict, tables_of
+from histograft.verbs.slide_faults import named_faults
 from histograft.verbs.slides import SlideEntry, read_slides, without_patient
 from histograft.verbs.unused_options import refuse_unused
 
@@ -61,8 +62,9 @@ def check_molecular(config: Ftx, reporter: Reporter) -> None:
         raise InputError(
             "--slides alone predict nothing", "give --mutations MAF, --expression TABLE, or both"
         )
-    embed_config(config, "slides", {"network": Path()})
+    tiles = embed_config(config, "slides", {"network": Path()})
     entries = read_slides(config.slides)
+    _open_slides(entries, tiles, reporter)
     patients = _patients(entries, config.slides, config.sample_types)
     if config.stain != "none":
         reporter.warn(OTHER_STAIN.format(stain=config.stain))
@@ -179,8 +181,40 @@ def _patients(
             "patient_id": [entry.patient_id or "" for entry in entries],
         }
     )
-    cohort = build_cohort(slides, {}, CohortRules(sample_types=sample_types), name=table.name)
+    cohort = build_cohort(slides, CohortRules(sample_types=sample_types), name=table.name)
     return sorted(set(cohort.slides["patient_id"]))
+
+
+def _open_slides(entries: Sequence[SlideEntry], tiles: Embed, reporter: Reporter) -> None:
+    """Open all slides, without a look at their tissue, and tell which can make no tiles."""
+    faults: dict[str, InputError] = {}
+    for entry in entries:
+        try:
+            _open_slide(entry, tiles)
+        except InputError as error:
+            faults[entry.slide_id] = error
+    if not faults:
+        return
+    name, first = next(iter(faults.items()))
+    if len(faults) == len(entries):
+        raise InputError(f"no slide can be used, such as {name}: {first.problem}", first.fix)
+    reporter.warn(
+        f"{len(faults):,} of {counted(len(entries), 'slide')} cannot be used, such as {name}: "
+        f"{first.problem}; to fix it: {first.fix} (`histograft doctor` tells of all)"
+    )
+
+
+def _open_slide(entry: SlideEntry, tiles: Embed) -> None:
+    from histograft.imaging.slide import open_slide
+
+    with named_faults(entry.path.name), open_slide(entry.path, mpp=entry.mpp) as slide:
+        spec = slide.tile_spec(tiles.tile_px, tiles.target_mpp)
+        if spec.is_upsampling and tiles.upsample == "error":
+            raise InputError(
+                f"{entry.path.name} has {slide.mpp0:g} µm/px, so tiles at {tiles.target_mpp:g} "
+                "would be invented",
+                f"give --slide-mpp {slide.mpp0:.3g} or more, or --upsample-slides allow",
+            )
 
 
 def _require_something(targets: Targets, config: Predict) -> None:

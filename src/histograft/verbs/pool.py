@@ -209,7 +209,7 @@ def _usable_slides(
             "add a column patient_id to the table of slides and run the same `histograft embed` "
             "again, which keeps the slides that are done",
         )
-    cohort = build_cohort(usable, {}, rules, name=INDEX)
+    cohort = build_cohort(usable, rules, name=INDEX)
     for note in cohort.notes:
         reporter.note(note)
     drops = join_drops([own.table(), cohort.drops])
