@@ -21,7 +21,7 @@ from histograft.verbs.fuse_parents import (
     scale_of,
 )
 from histograft.verbs.model_card import CARD
-from histograft.verbs.networks import TUNED_ON, group_key, load_network, write_network_files
+from histograft.verbs.networks import load_network, seen_in, write_network_files, write_tuned_on
 from histograft.verbs.patch_images import images_of, load_patches
 
 if TYPE_CHECKING:
@@ -165,8 +165,8 @@ def _fuse(
             "--recalibrate PATCHES measures them on the target's training patches"
         )
     _write_layers(draft, report, parents, config, reporter)
-    seen = parents.seen | (set() if rows is None else _seen(rows))
-    _write_tuned_on(draft, seen)
+    seen = parents.seen | (set() if rows is None else seen_in(rows))
+    write_tuned_on(draft, seen)
     trained: dict[str, Any] = {
         "fused": config.mode,
         "of": parents.names,
@@ -264,21 +264,6 @@ def _write_layers(
             for (_, name), *values in medians.itertuples(name=None)
         ],
     )
-
-
-def _seen(rows: pd.DataFrame) -> set[tuple[str, str]]:
-    known = rows[rows["group_source"] != "image"]
-    groups = set(zip(known["dataset"], known["group"], strict=True))
-    return {("image", value) for value in rows["source_sha256"]} | {
-        ("group", group_key(dataset, group)) for dataset, group in groups
-    }
-
-
-def _write_tuned_on(draft: Draft, seen: set[tuple[str, str]]) -> None:
-    import pandas as pd
-
-    with draft.writing(TUNED_ON) as path:
-        pd.DataFrame(sorted(seen), columns=["kind", "key"]).to_parquet(path, index=False)
 
 
 def _facts(spec: NetworkSpec, report: FuseReport, parents: Parents) -> dict[str, Any]:

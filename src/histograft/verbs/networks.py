@@ -15,6 +15,8 @@ from histograft.core.errors import InputError
 from histograft.verbs.model_card import CARD, model_card
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from histograft.learning.network import Network, NetworkSpec
     from histograft.learning.weights import OpenedWeights
 
@@ -284,6 +286,23 @@ def tuned_on(artefact: Artefact) -> set[tuple[str, str]]:
 def group_key(dataset: str, group: str) -> str:
     """Name a group together with its data set: "patient 1" occurs in many sets."""
     return hashlib.sha256(f"{dataset}\x1f{group}".encode()).hexdigest()
+
+
+def seen_in(rows: pd.DataFrame) -> set[tuple[str, str]]:
+    """Return what a network sees that is trained on these patches, as `tuned_on` does."""
+    known = rows[rows["group_source"] != "image"]
+    pairs = set(zip(known["dataset"], known["group"], strict=True))
+    return {("image", value) for value in rows["source_sha256"]} | {
+        ("group", group_key(dataset, group)) for dataset, group in pairs
+    }
+
+
+def write_tuned_on(draft: Draft, seen: set[tuple[str, str]]) -> None:
+    """Write what a network's weights have seen."""
+    import pandas as pd
+
+    with draft.writing(TUNED_ON) as path:
+        pd.DataFrame(sorted(seen), columns=["kind", "key"]).to_parquet(path, index=False)
 
 
 def _from_artefact(path: Path, architecture: str | None) -> Start:

@@ -11,7 +11,13 @@ from histograft.core.errors import InputError
 from histograft.core.reporter import Reporter, Task
 from histograft.core.seeds import child_seed
 from histograft.verbs.class_measures import class_measures
-from histograft.verbs.networks import TUNED_ON, group_key, tuned_on, write_network_files
+from histograft.verbs.networks import (
+    TUNED_ON,
+    seen_in,
+    tuned_on,
+    write_network_files,
+    write_tuned_on,
+)
 from histograft.verbs.patch_images import images_of
 
 if TYPE_CHECKING:
@@ -69,7 +75,7 @@ def tune_and_write(
         measures = class_measures(seen, judged, result.val_logits, network.spec)
         with draft.writing(CLASSES) as path:
             measures.to_csv(path, index=False)
-    _write_tuned_on(draft, table[table["split"].isin(list(rows))], config)
+    write_tuned_on(draft, _seen(table[table["split"].isin(list(rows))], config))
     trained = {
         "tune": config.tune,
         "on": patches.as_input("patches").name,
@@ -174,21 +180,11 @@ def label_array(rows: pd.DataFrame, spec: Any) -> Any:
     return array
 
 
-def _write_tuned_on(draft: Draft, rows: pd.DataFrame, config: Train) -> None:
-    """Write which images and groups the weights have seen, now or before."""
-    import pandas as pd
-
-    seen = {("image", value) for value in rows["source_sha256"]}
-    known = rows[rows["group_source"] != "image"]
-    seen |= {
-        ("group", group_key(dataset, group))
-        for dataset, group in set(zip(known["dataset"], known["group"], strict=True))
-    }
+def _seen(rows: pd.DataFrame, config: Train) -> set[tuple[str, str]]:
+    """Return which images and groups the weights have seen, now or before."""
     start = Path(config.init)
-    if (start / TUNED_ON).is_file():
-        seen |= tuned_on(open_artefact(start, "network"))
-    with draft.writing(TUNED_ON) as path:
-        pd.DataFrame(sorted(seen), columns=["kind", "key"]).to_parquet(path, index=False)
+    before = tuned_on(open_artefact(start, "network")) if (start / TUNED_ON).is_file() else set()
+    return seen_in(rows) | before
 
 
 def _facts(
