@@ -1,7 +1,7 @@
 """Physical scale and the arithmetic between micrometres and pixels.
 
 The scale is µm/px (``mpp``), never a magnification. Every number in pixels names its frame. For
-an image of a labelled set these are the **native** frame of the file and the **scaled** frame after
+an image of a labeled set these are the **native** frame of the file and the **scaled** frame after
 it was brought to the target µm/px. For a slide they are the **level-0** frame of its full
 resolution, in which tiles have their places (names end in ``0``), the **level** frame of a level of
 its pyramid, from which pixels are read, and the **tile** frame of the tile that comes out (names

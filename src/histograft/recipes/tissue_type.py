@@ -1,4 +1,4 @@
-"""Steps of the FTX recipe on labelled patches: experiment 1, tissue type."""
+"""Steps of the FTX recipe on labeled patches: experiment 1, tissue type."""
 
 from __future__ import annotations
 
