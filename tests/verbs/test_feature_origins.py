@@ -142,3 +142,19 @@ def test_one_normalization_with_other_constants_is_another():
     here, there = (Origin.read(usual | {"histo_stain_io": io}) for io in (240.0, 255.0))
     (said,) = tell_unlike({"net": here}, {"net": there}, ["net"])
     assert said == "net: Io of the stain normalization of --features is 240, of --fit-on 255"
+
+
+def test_other_sample_types_than_those_of_features_are_warned_of(
+    cohort, expression, tools, tmp_path
+):
+    here, _ = cohort("a", "05", words=("--sample-types", "01", "11"))
+    outcome = tools.run(
+        "predict", "--features", here, "--expression", expression, *QUICK, "--out", tmp_path / "out"
+    )
+    assert outcome.code == 0
+    warning = "net-gap: features are of the sample types 01 11, molecular values of 01"
+    assert warning in " ".join(outcome.err.split())
+    assert warning in facts_of(tmp_path / "out")["notes"]
+    fits = ("--sample-types", "11", "01", "--out", tmp_path / "alike")
+    alike = tools.ok("predict", "--features", here, "--expression", expression, *QUICK, *fits)
+    assert "sample types" not in alike.err
