@@ -1,8 +1,11 @@
 """Maps of teacher and student: each of its own network, on its own scale, of the same field."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from small_pieces import write_pieces
+from torch.utils.flop_counter import FlopCounterMode
 
 from histograft.learning.cam import class_maps
 from histograft.verbs.distill import Distill, distill
@@ -61,6 +64,36 @@ def test_the_report_shows_them(world, tmp_path):
     assert "figures/views.svg" in made.files
     without = ladder(Ladder(out=tmp_path / "w", patches=patches, fields=0, **options))
     assert "figures/views.svg" not in without.files
+
+
+def test_costs_are_what_files_and_torch_say(world, tmp_path):
+    fine, coarse, teacher, student = world
+    made = ladder(
+        Ladder(
+            networks=(teacher.path, student.path), patches=(fine.path, coarse.path), fields=0,
+            out=tmp_path / "r", draws=200, repeats=1, device="cpu",
+        )
+    )  # fmt: skip
+    costs = pd.read_csv(made.file("costs.csv")).set_index("mpp")
+    for level, artefact, of_level in ((1, fine, teacher), (2, coarse, student)):
+        table = load_patches(artefact)
+        test = table[table["split"] == "test"]
+        n_bytes = n_flop = n_pixels = 0
+        for i, name in enumerate(test["file_name"]):
+            n_bytes += len((artefact.path / name).read_bytes())
+            height, width, _ = images_of(artefact, test).image(i).shape
+            n_pixels += height * width
+            with FlopCounterMode(display=False) as counter, torch.no_grad():
+                load_network(of_level)(torch.zeros(1, 3, height, width))
+            n_flop += counter.get_total_flops()
+        row = costs.loc[level]
+        assert row["mb_of_set"] == pytest.approx(n_bytes / 1e6)
+        assert row["mpx_of_set"] == pytest.approx(n_pixels / 1e6)
+        assert row["gmacs_of_set"] == pytest.approx(n_flop / 2e9)
+        assert row["gmacs_per_piece"] == pytest.approx(n_flop / 2e9 / 8)
+        assert row["gmacs_per_group"] == pytest.approx(n_flop / 2e9 / 4)  # two pieces a patient
+        assert row["peak_mb"] > 4 * 1.23  # the weights alone
+    assert "MB read, per group" in made.file("index.html").read_text()
 
 
 def test_the_teacher_stands_first(world):

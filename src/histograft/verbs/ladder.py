@@ -12,6 +12,7 @@ from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.verbs.ladder_ablation import ablation_table
 from histograft.verbs.ladder_baselines import baseline_rows
+from histograft.verbs.ladder_costs import COSTS, cost_table
 from histograft.verbs.ladder_page import ladder_page
 from histograft.verbs.ladder_tables import (
     Rung,
@@ -149,7 +150,7 @@ def ladder(config: Ladder, reporter: Reporter = SILENT) -> Artefact:
         costs = _costs(config, rungs, patches)
         compared = pd.DataFrame(teacher_rows(judged) + baseline_rows(judged, config.seed))
         tables = {LADDER: ladder_table(judged, costs), COMPARISONS: compared}
-        tables[SIZES] = _sizes(patches)
+        tables |= {SIZES: _sizes(patches), COSTS: cost_table(costs, patches)}
         if ablation:
             tables[ABLATION] = ablation_table(rungs, ablation, config.seed)
         for name, table in tables.items():
@@ -178,14 +179,15 @@ def _costs(
     for rung in rungs:
         if rung.level in found:
             continue
-        ms = float("nan")
+        ms = peak = float("nan")
         given = [p for p in patches if p.facts.get("level") == rung.level]
         if given and config.repeats:
             shape = _median_shape(given[0])
             network = load_network(rung.networks[0])
-            ms = measure(network, shape, repeats=config.repeats, device=config.device).ms
+            measured = measure(network, shape, repeats=config.repeats, device=config.device)
+            ms, peak = measured.ms, measured.peak_bytes / 1e6
         gmacs = float(rung.networks[0].facts["macs_per_piece"]) / 1e9
-        found[rung.level] = {"gmacs": gmacs, "ms_per_piece": ms}
+        found[rung.level] = {"gmacs": gmacs, "ms_per_piece": ms, "peak_mb": peak}
     return found
 
 

@@ -15,6 +15,7 @@ from histograft.figures.numerals import (
 from histograft.verbs.comparison_told import records
 from histograft.verbs.draw import broken
 from histograft.verbs.ladder_baselines import CROSSED
+from histograft.verbs.ladder_costs import COSTS, cost_section
 from histograft.verbs.ladder_tables import BASELINE, HEADLINE, TEACHER, Judged
 from histograft.verbs.ladder_told import answer, caveats, condition_name, scale_name
 from histograft.verbs.report_sections import Sketch
@@ -83,6 +84,8 @@ def ladder_page(
         _ablation(judged, tables.get("ablation.csv")),
         views,
     ]
+    scales = {rung.level: scale_name(rung) for rung in judged.rungs}
+    made.append(cost_section(tables[COSTS], scales))
     sizes = tables["sizes.csv"]
     if len(sizes):
         made.append(Section("Pieces", tables=(Table(sizes, "Sizes in pixels, and counts."),)))
