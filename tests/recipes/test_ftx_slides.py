@@ -78,6 +78,7 @@ def command(folder, *words):
 def test_molecules_are_predicted_from_slides(files, tools):
     stopped = tools.run(*command(files))
     assert stopped.code == 1
+    assert "1 of 26 slides cannot be used, such as broken" in " ".join(stopped.err.split())
     assert "1 of 26 slides failed, such as broken" in stopped.err
     outcome = tools.ok(*command(files, "--keep-going"))
     assert outcome.out.strip() == str(files / "run/report/index.html")
@@ -163,6 +164,7 @@ def write_bad_tables(folder):
         ),
         ((*STUDY, "--target-mpp", "keep"), "--slide-mpp"),
         ((*STUDY, "--slide-mpp", "-1"), "--slide-mpp"),
+        ((*STUDY, "--slide-mpp", "0.25"), "give --slide-mpp 1 or more, or --upsample-slides allow"),
         # What only the reading of tables and patients tells.
         ((*MAF_ONLY, "headless.maf"), "has no header"),
         ((*MAF_ONLY, "strangers.maf", "--genes", "all"), "no patient has both features"),
@@ -202,7 +204,8 @@ def luad(files):
     (files / "three.txt").write_text("TP53\nKRAS\nG7\n")
     tables = {"slides": files / "slides.csv", "mutations": files / "luad.maf"}
     tables |= {"sequenced": files / "sequenced.txt", "expression": files / "many.tsv"}
-    return {"finetune": files, "evaluate": (files,), "out": files / "never"} | tables
+    usual = {"finetune": files, "evaluate": (files,), "out": files / "never", "slide_mpp": 1.0}
+    return usual | tables
 
 
 @pytest.mark.parametrize(
@@ -240,7 +243,8 @@ def test_which_genes_each_target_takes(luad, files, genes, more, n_mutation, n_e
 def test_what_the_presets_make_of_slides(luad):
     """Li 2022 tiles at 0.25 µm/px with Macenko of each tile at Io 255; patches stay at 0.5."""
     paper, usual, recommended = (
-        Ftx(**luad | values) for values in (PRESETS["paper"], {}, PRESETS["recommended"])
+        Ftx(**luad | {"slide_mpp": None} | values)
+        for values in (PRESETS["paper"], {}, PRESETS["recommended"])
     )
     made = [embed_config(c, "a", {"network": c.out}) for c in (paper, usual, recommended)]
     assert [e.target_mpp for e in made] == [0.25, 0.5, 0.5]
