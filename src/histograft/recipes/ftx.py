@@ -173,7 +173,8 @@ class Ftx:
     seed : int
         Root seed of everything.
     keep_going : bool
-        Leave out images that cannot be used and go on.
+        Leave out images and slides that cannot be used and go on (exit code 0); slides that were
+        left out are named in OUT/slides/*/outcomes.csv.
     workers : int
         Processes for images and threads for predictions; all cores by default.
     device : str
