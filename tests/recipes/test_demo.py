@@ -12,6 +12,7 @@ from histograft.core.artefact import open_artefact
 from histograft.core.verify import verify
 from histograft.recipes.demo import Demo, demo
 from histograft.recipes.ftx import ftx
+from histograft.recipes.phantom_check import right_tiles
 
 
 def test_too_few_patients_are_refused_before_the_work(tmp_path, tools):
@@ -67,3 +68,30 @@ def test_its_commands_run_in_its_folder(page, tools, tmp_path, monkeypatch):
             continue
         tools.ok(*words)
     assert {name: open_artefact(copy / name).id for name in remade} == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # a minute of processor time
+def test_slides_of_the_demo_show_the_tissue_that_was_drawn(tmp_path):
+    """The demo with fewer patients, one laboratory and one repeat, and with its slides."""
+
+    def shorter(config, reporter, **options):
+        config = dataclasses.replace(config, evaluate=config.evaluate[:1])
+        return ftx(config, reporter, **options)
+
+    out = tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inspect.getmodule(demo), "ftx", shorter)
+        page = demo(Demo(out=out, patients=8, slides=20, repeats=1, workers=1, device="cpu"))
+    n_right, n_tiles = right_tiles(out / "tissue", next((out / "data").rglob("fields.csv")))
+    assert n_tiles == 20 * 9  # all that was drawn, three by three fields a slide
+    assert n_right >= 0.9 * n_tiles
+    text = page.read_text(encoding="utf-8")
+    assert "TUMORMUT, TUMOR1 and TUMOR2 follow the share of tumor" in text
+    assert "LYMPH1 and LYMPH2 follow the share of lymphoid" in text
+    assert "NOISEMUT, NOISE1 and NOISE2 follow nothing" in text
+    results = pd.read_csv(page.with_name("results.csv"))
+    tuned = results[(results["model"] == "ftx-dense") & (results["metric"] == "pearson")]
+    r = tuned.set_index("target")["value"]
+    follow, nothing = r[["TUMOR1", "TUMOR2", "LYMPH1", "LYMPH2"]], r[["NOISE1", "NOISE2"]]
+    assert follow.mean() > 0.2 > nothing.mean()  # 20 patients: no single gene shows it
