@@ -170,7 +170,7 @@ def write_bad_tables(folder):
         ((*MAF_ONLY, "strangers.maf", "--genes", "all"), "no patient has both features"),
         ((*MAF_ONLY, "rare.maf", "--genes", "all"), "no gene has 3 mutated"),
         ((*TABLE_ONLY, "scale.tsv"), "cannot be told whether values are in logarithms"),
-        ((*TABLE_ONLY, "sides.tsv"), "sides.tsv"),
+        ((*TABLE_ONLY, "sides.tsv"), "cannot be told whether rows are genes or samples"),
         ((*TABLE_ONLY, "expression.tsv", "--n-genes", "907"), "907 genes cannot be drawn from 2"),
         ((*TABLE_ONLY, "constant.tsv", "--transform", "none"), "no gene varies"),
         (("--slides", "nobody.csv", *STUDY[2:]), "no patient is stated of any slide"),
