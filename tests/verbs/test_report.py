@@ -18,11 +18,19 @@ from histograft.core.errors import InputError
 from histograft.verbs import report_features
 from histograft.verbs.draw import broken
 from histograft.verbs.prediction_files import _resampled
-from histograft.verbs.report_answer import caveats, verdict
+from histograft.verbs.report_answer import (
+    NO_COMPARISON,
+    TUNED_TITLE,
+    caveats,
+    counted,
+    default_title,
+    verdict,
+)
 from histograft.verbs.report_leakage import find_leaks, leakage_sentences, leakage_table
 from histograft.verbs.report_material import Compared, Material
-from histograft.verbs.report_molecular import _cohort_text
+from histograft.verbs.report_molecular import _area_table, _cohort_text, _slopes
 from histograft.verbs.report_protocol import PROBES, protocol, training
+from histograft.verbs.report_protocol import words as words_of
 from histograft.verbs.report_sections import _is_blank
 from histograft.verbs.report_tables import (
     accuracy_table,
@@ -361,3 +369,103 @@ def test_a_blank_patch_is_told_from_pale_tissue():
     assert _is_blank(glass)
     assert not _is_blank(tissue)
     assert not _is_blank(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+
+
+def molecules(*models: str) -> Compared:
+    """A comparison of what models tell of a mutation and of 20 genes, without any test."""
+    rows = []
+    for i, model in enumerate(models):
+        names = {"dataset": "cohort", "protocol": "cv", "model": model, "label": f"name of {model}"}
+        for metric, value in (("auc", 0.7), ("n_genes", 20), ("n_genes_predicted", 10 + i)):
+            rows.append(names | {"metric": metric, "value": value, "target": "TP53"})
+    table = pd.DataFrame(rows).assign(
+        ci_low=0.6, ci_high=0.8, n_units=30, difference=NAN, p_adjusted=NAN
+    )
+    table[["difference", "difference_low", "difference_high"]] = NAN
+    facts = {
+        "baseline": models[0], "labels": {model: f"name of {model}" for model in models},
+        "blocks": [
+            {"dataset": "cohort", "protocol": "cv", "target": "x", "task": task}
+            for task in ("mutation", "expression")
+        ],
+    }  # fmt: skip
+    made = Compared(SimpleNamespace(facts=facts))
+    empty = [*table.columns, "compared_with"]
+    made.__dict__["all_results"] = table
+    made.__dict__["all_comparisons"] = pd.DataFrame(columns=empty)
+    return made
+
+
+def test_a_page_of_molecules_answers_in_a_sentence_and_speaks_of_no_tuning():
+    one, two = molecules("uni"), molecules("uni", "gigapath")
+    assert verdict(one)[0] == (
+        "Predicted are 1 of 1 mutations better than chance and 10 of 20 genes' expression."
+    )
+    assert verdict(two)[0].startswith("The best of 2 models predicts 1 of 1 mutations")
+    assert "11 of 20 genes" in verdict(two)[0]
+    assert "tuned" not in default_title(Material([], compared=one))
+    assert protocol(one) == {}
+
+
+def test_the_title_asks_of_tuning_only_where_that_is_compared():
+    tuned = compared([BASE, ("cv", "ftx-dense", 0.95, 0.93, 0.97, 0.05, 0.001)])
+    alone = compared([BASE])
+    for made in (tuned, alone):
+        made.__dict__["all_comparisons"] = made.comparisons
+    assert default_title(Material([], compared=tuned)) == TUNED_TITLE
+    assert "tuned" not in default_title(Material([], compared=alone))
+    slides = SimpleNamespace(facts={"n_slides": 1, "n_tiles": 1234})
+    material = Material([], slides=[slides])
+    assert "slides" in default_title(material)
+    assert counted(material) == f"Shown here: 1 slide, 1,234 tiles. {NO_COMPARISON}"
+    assert counted(Material([])) == NO_COMPARISON
+
+
+def test_untuned_features_are_answered_with_their_accuracies():
+    sentence, lines = verdict(compared([BASE], groups_known=1.0))
+    assert "No tuned features" in sentence
+    assert lines == ("colon, cross-validation: IMGNET 90.0 % (95 % interval 88.0 to 92.0).",)
+    assert "Tests" not in protocol(compared([BASE]))
+
+
+def test_only_words_of_the_page_are_explained():
+    made = compared([BASE])
+    said = "IMGNET in 5-fold cross-validation; 3 near-duplicates; resampled: 12 Groups"
+    assert list(words_of(made, said)) == ["IMGNET", "cross-validation", "group"]
+    said = "FTX; Shortcuts, a near duplicate, p (Holm), subgroup"
+    assert list(words_of(made, said)) == [
+        "FTX",
+        "shortcut",
+        "adjusted p, p (Holm)",
+        "near duplicates",
+    ]
+
+
+def test_interval_and_p_that_disagree_uncorrected_are_explained():
+    made = compared([BASE, ("cv", "ftx-dense", 0.95, 0.93, 0.97, 0.05, 0.081)])
+    made.results["p_value"] = 0.081
+    line = verdict(made)[1][0]
+    assert "not small even uncorrected (p = 0.081)" in line
+    assert "McNemar" in line
+    assert "not corrected for several" not in line
+    table = comparison_table(made)
+    assert table is not None
+    assert "bootstrap over patches" in table.note
+    assert "McNemar" in table.note
+
+
+@pytest.mark.parametrize(("n_mutated", "told"), [(9, False), (10, True), (20, True), (21, False)])
+def test_a_calibration_slope_needs_ten_events_and_ten_others(n_mutated, told):
+    names = {"target": ["B", "A"], "model": "m", "label": "m", "n_units": 30, "repeat_sd": 0.1}
+    wide = {"auc": [0.6, 0.7], "calibration_slope": [0.5, 0.5], "brier": [0.2, 0.2],
+            "average_precision": [0.3, 0.3], "null_model_share": [0.0, 0.0]}  # fmt: skip
+    rows = pd.concat([
+        pd.DataFrame(names | {"metric": metric, "value": value, "ci_low": 0.4, "ci_high": 0.9})
+        for metric, value in wide.items()
+    ])  # fmt: skip
+    mutated = pd.DataFrame({"target": ["A", "B"], "n_mutated": [n_mutated, 15]})
+    slopes = _slopes(rows, mutated)
+    assert (("A", "m") in slopes) == told
+    table = _area_table(rows, ["A", "B"], slopes)
+    assert table.frame[table.group].tolist() == ["A", "B"]  # as in the figure
+    assert table.frame["slope"].tolist() == ["0.50" if told else "–", "0.50"]

@@ -69,6 +69,8 @@ class Table:
     group : str
         A column that is not shown: where it changes, its value stands as a heading across the
         table. "" for none.
+    note : str
+        A sentence beneath the table; "" for none.
     """
 
     frame: pd.DataFrame
@@ -76,6 +78,7 @@ class Table:
     help: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     group: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,8 @@ def tell_pairs(comparisons: pd.DataFrame, labels: dict[str, str], reporter: Repo
     for _, part in comparisons.groupby(keys, sort=False, dropna=False):
         rows = records(part)
         reporter.table(
-            f"{place(rows[0])}: differences in accuracy, {rows[0]['test']}",
+            f"{place(rows[0])}: differences in accuracy; interval: bootstrap, given the models; "
+            f"p: {rows[0]['test']}",
             ["models", "points", "95 % interval", "p", "p (Holm)"],
             [
                 [

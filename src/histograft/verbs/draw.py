@@ -12,10 +12,11 @@ from histograft.core.configuration import Role, fields_with_role, require_at_lea
 from histograft.core.errors import InputError
 from histograft.core.executor import open_threads
 from histograft.core.reporter import SILENT, Reporter
-from histograft.verbs.report_answer import NO_COMPARISON, verdict
+from histograft.verbs.report_answer import counted, default_title, verdict
 from histograft.verbs.report_material import Material
 from histograft.verbs.report_protocol import protocol, words
 from histograft.verbs.report_sections import Sketch, sections
+from histograft.verbs.report_words import all_words
 
 if TYPE_CHECKING:
     from histograft.figures.page import Section
@@ -43,7 +44,7 @@ class Draw:
     out : Path
         Folder of the report artefact; new or empty.
     title : str
-        Heading of the page.
+        Heading of the page; by default the question that what is given answers.
     models : tuple of str
         Models in the per-class figure, the confusion matrices and the maps of features.
     notices : tuple of str
@@ -57,7 +58,7 @@ class Draw:
 
     inputs: Annotated[tuple[Path, ...], Role.INPUT]
     out: Annotated[Path, Role.OUTPUT]
-    title: str = "Do tuned features beat the ones they came from?"
+    title: str = ""
     models: tuple[str, ...] = ("imgnet-gap", "ftx-dense")
     notices: tuple[str, ...] = ()
     commands: Annotated[tuple[str, ...], Role.EXECUTION] = ()
@@ -99,7 +100,7 @@ def draw(config: Draw, reporter: Reporter = SILENT) -> Artefact:
     inputs = tuple(artefact.as_input(artefact.kind) for artefact in material.all)
     draft = claim(config.out, Identity("report", "draw", VERSION, settings, inputs, config.seed))
     if isinstance(draft, Artefact):
-        reporter.note(f"the report is there already ({draft.path / PAGE})")
+        reporter.note(f"the report is there already ({draft.path.name}/{PAGE})")
         return draft
     with draft:
         with open_threads(1):  # maps of features are small, too
@@ -113,27 +114,30 @@ def draw(config: Draw, reporter: Reporter = SILENT) -> Artefact:
         page, sentence = _page(config, material, made)
         draft.write_text(PAGE, page)
         if material.compared is not None:
-            reporter.note(f"{sentence} The whole answer with its figures: {draft.path / PAGE}")
-        return draft.finish({"title": config.title}, fields_with_role(config, Role.EXECUTION))
+            reporter.note(f"{sentence} The whole answer with its figures: {draft.path.name}/{PAGE}")
+        title = config.title or default_title(material)
+        return draft.finish({"title": title}, fields_with_role(config, Role.EXECUTION))
 
 
 def _page(config: Draw, material: Material, made: list[Section]) -> tuple[str, str]:
     """Return the page, and its answer in a sentence."""
     from histograft.figures.page import Page, Section, render_page
 
-    sentence: str = NO_COMPARISON
+    sentence = counted(material)
     answers: tuple[str, ...] = ()
     facts: dict[str, str] = {}
     if material.compared is not None:
         sentence, answers = verdict(material.compared)
         facts = protocol(material.compared)
-        made = [*made, Section("Words", terms=words(material.compared))]
+        said = " ".join([sentence, *answers, *facts, *facts.values(), all_words(made)])
+        if terms := words(material.compared, said):
+            made = [*made, Section("Words", terms=terms)]
     if config.commands:
         commands = "\n".join(broken(command) for command in config.commands)
         made = [*made, Section("Commands", text=(COMMANDS,), code=(commands,))]
     page = render_page(
         Page(
-            config.title,
+            config.title or default_title(material),
             sentence,
             answers,
             (*config.notices, *_notices([a.facts for a in material.patches])),

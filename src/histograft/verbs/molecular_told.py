@@ -71,7 +71,9 @@ def _tell_differences(
             ]
             for row in part.to_dict("records")
         ]
-        title = f"{dataset}: {METRICS[str(metric)]} less that of {called}; {test}"
+        # Areas have both from DeLong; correlations have their intervals from elsewhere.
+        how = test if metric == "auc" else f"interval: over patients; p: {test}"
+        title = f"{dataset}: {METRICS[str(metric)]} less that of {called}; {how}"
         if len(rows) > MOST_GENES:
             title += f" (the first {MOST_GENES} of {len(rows)}; all are in comparisons.csv)"
         reporter.table(

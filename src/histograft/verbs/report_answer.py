@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from histograft.figures.numerals import p_phrase, percent, points, points_range
+from histograft.figures.numerals import p_phrase, percent, percent_range, points, points_range
+from histograft.verbs.comparison import SHORTCUT_PREFIX
 from histograft.verbs.comparison_told import place, records
-from histograft.verbs.report_material import Compared
-from histograft.verbs.report_molecular import molecular_answers
+from histograft.verbs.report_material import Compared, Material
+from histograft.verbs.report_molecular_answer import molecular_answers, molecular_sentence
 
 TUNED = "ftx-dense"
 SIGNIFICANT = 0.05
@@ -16,7 +17,8 @@ SIGNIFICANT = 0.05
 NEARLY = 0.02
 NO_P = p_phrase(None)
 NO_COMPARISON = "No models are compared here."
-MOLECULES = "What the features tell of the patients' molecules:"
+ONLY_LISTED = "No tuned features are compared with others here; these are the accuracies."
+TUNED_TITLE = "Do tuned features beat the ones they came from?"
 
 
 def verdict(compared: Compared) -> tuple[str, tuple[str, ...]]:
@@ -37,7 +39,11 @@ def verdict(compared: Compared) -> tuple[str, tuple[str, ...]]:
     rows = _tuned_rows(compared)
     molecules = molecular_answers(compared)
     if not rows:
-        return (MOLECULES, molecules) if molecules else (NO_COMPARISON, ())
+        listed = _accuracies(compared)
+        if molecules and not listed:
+            return molecular_sentence(compared), molecules
+        unknown = _unknown_patients(compared.blocks)
+        return (ONLY_LISTED if listed else NO_COMPARISON), (*listed, *unknown, *molecules)
     tuned = compared.labels.get(TUNED, TUNED)
     found = [_reading(row) for row in rows]
     n_tests = int(compared.comparisons["p_adjusted"].notna().sum())
@@ -53,6 +59,59 @@ def verdict(compared: Compared) -> tuple[str, tuple[str, ...]]:
     unknown = _unknown_patients(compared.blocks)
     sentence = f"{tuned} against {compared.baseline}: {', '.join(counts)}."
     return sentence, (*lines, *unknown, *molecules)
+
+
+def default_title(material: Material) -> str:
+    """Ask the question that a page of this material answers.
+
+    Parameters
+    ----------
+    material : Material
+        What is given.
+
+    Returns
+    -------
+    str
+        Heading of the page where nobody says another; of tuning only where it is compared.
+    """
+    compared = material.compared
+    if compared is not None:
+        tests = compared.all_comparisons
+        if ((tests["model"] == TUNED) | (tests["compared_with"] == TUNED)).any():
+            return TUNED_TITLE
+        if not compared.results.empty:
+            return "How accurate are these features?"
+        if compared.has_molecules:
+            return "What do features tell of the patients' molecules?"
+    if material.slides:
+        return "What is on the slides?"
+    if material.networks:
+        return "How were the networks trained?"
+    return "What is in the data?"
+
+
+def counted(material: Material) -> str:
+    """Say in a sentence what a page shows that compares nothing."""
+    counts = {"data set": len(material.patches), "network": len(material.networks)}
+    if material.slides:
+        facts = material.slides[0].facts
+        counts = {"slide": int(facts["n_slides"]), "tile": int(facts["n_tiles"])} | counts
+    told = [f"{n:,} {word}{'' if n == 1 else 's'}" for word, n in counts.items() if n]
+    return f"Shown here: {', '.join(told)}. {NO_COMPARISON}" if told else NO_COMPARISON
+
+
+def _accuracies(compared: Compared) -> tuple[str, ...]:
+    """Tell the accuracies of all models but shortcuts, in a line for each test."""
+    results = compared.results
+    rows = results[
+        (results["metric"] == "accuracy") & ~results["model"].str.startswith(SHORTCUT_PREFIX)
+    ].drop_duplicates(["dataset", "protocol", "model"])
+    lines: dict[str, list[str]] = {}
+    for row in records(rows):
+        interval = percent_range(row["ci_low"], row["ci_high"])
+        told = f"{row['label']} {percent(row['value'])} % (95 % interval {interval})"
+        lines.setdefault(place(row), []).append(told)
+    return tuple(f"{where}: {'; '.join(told)}." for where, told in lines.items())
 
 
 def _tuned_rows(compared: Compared) -> list[dict[str, Any]]:
@@ -85,9 +144,15 @@ def _line(row: dict[str, Any], n_tests: int) -> str:
         f"{percent(row['value'] - row['difference'])} %, {points(row['difference'])} points "
         f"(95 % interval {points_range(row['difference_low'], row['difference_high'])}; {p})."
     )
-    if _is_clear(row) and _reading(row) == "no difference shown":
-        told += " The interval leaves out 0, but is not corrected for several tests; p is."
-    return told
+    if not _is_clear(row) or _reading(row) != "no difference shown":
+        return told
+    if row["p_value"] < SIGNIFICANT:
+        return f"{told} The interval leaves out 0, but is not corrected for several tests; p is."
+    return (
+        f"{told} The interval leaves out 0, p of the test ({row['test']}) is not small even "
+        f"uncorrected ({p_phrase(row['p_value'])}): they come from different methods, which can "
+        "disagree near 0."
+    )
 
 
 def _beaten(row: dict[str, Any], compared: Compared) -> list[str]:

@@ -47,16 +47,22 @@ FUSED = "Energy, distance and order sensitivity of each layer, for each network.
 TRAINING = "Loss and accuracy over the epochs of training."
 AREAS: Caption = (
     "Area under the ROC curve by gene, with 95 % interval over patients (Fig. 6 of Li 2022). "
-    "Beside each gene: patients with a mutation of all, and the paired test after Holm's "
-    "correction over genes.",
+    "Beside each gene: patients with a mutation of all.",
     "Areas under the ROC curve by gene and model with intervals.",
+)
+AREAS_TESTED: Caption = (
+    f"{AREAS[0][:-1]}, and the paired test after Holm's correction over genes.",
+    AREAS[1],
 )
 CALIBRATION: Caption = (
     "Are probabilities right? Patients in bins of similar predicted probability: the share of them "
     "that is mutated, with Wilson's 95 % interval, which takes patients for independent. On the "
-    "broken line predictions are right. A slope below 1 says that they are too extreme, above 1 "
-    "that they say too little.",
+    "broken line predictions are right.",
     "Reliability curves by gene and model with intervals.",
+)
+SLOPES = (
+    "A slope below 1 says that they are too extreme, above 1 that they say too little; of few "
+    "patients it is uncertain."
 )
 WATERFALL: Caption = (
     "Difference in correlation by gene, sorted (Fig. 4 of Li 2022). Filled: genes that either "

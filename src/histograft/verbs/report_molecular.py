@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from histograft.figures.numerals import NOTHING, format_p, p_phrase, plain, signed
-from histograft.verbs.comparison_told import place, records
-from histograft.verbs.report_captions import AREAS, CALIBRATION, CORRELATIONS, WATERFALL
-from histograft.verbs.report_material import TISSUE, Compared
+from histograft.figures.numerals import NOTHING, format_p, plain, signed
+from histograft.verbs.comparison_told import records
+from histograft.verbs.report_captions import (
+    AREAS,
+    AREAS_TESTED,
+    CALIBRATION,
+    CORRELATIONS,
+    SLOPES,
+    WATERFALL,
+)
+from histograft.verbs.report_material import Compared
+from histograft.verbs.report_molecular_answer import (
+    cohort,
+    difference_range,
+    molecular_blocks,
+    of_block,
+)
 from histograft.verbs.report_tables import GROUP
 
 if TYPE_CHECKING:
@@ -19,9 +33,9 @@ if TYPE_CHECKING:
 
 MOST_GENES = 20
 MOST_CURVES = 9
+# Mutated patients, and others, below which the slope of calibration says nothing.
+LEAST_EVENTS = 10
 FDR = 0.05
-SIGNIFICANT = 0.05
-NO_SKILL = 0.5  # area under the curve of scores without any
 Sketcher = Callable[..., "Picture"]
 
 
@@ -40,8 +54,8 @@ def molecular_sections(compared: Compared, draw: Sketcher) -> Iterator[Section]:
     Section
         On mutations, on expression, or both.
     """
-    for block, number in _blocks(compared):
-        rows = _of_block(compared.all_results, block)
+    for block, number in molecular_blocks(compared):
+        rows = of_block(compared.all_results, block)
 
         def numbered(figure: Figure, stem: str, *rest: Any, n: int = number) -> Picture:
             return draw(figure, stem if n == 0 else f"{stem}-{n}", *rest)
@@ -51,78 +65,6 @@ def molecular_sections(compared: Compared, draw: Sketcher) -> Iterator[Section]:
             yield _mutation(block, rows, compared, numbered)
         else:
             yield _expression(block, rows, compared, numbered)
-
-
-def _blocks(compared: Compared) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield the facts of molecular predictions, and how many of the same kind came before."""
-    seen: dict[str, int] = {}
-    for block in compared.facts["blocks"]:
-        task = block.get("task", TISSUE)
-        if task != TISSUE:
-            yield block, seen.get(task, 0)
-            seen[task] = seen.get(task, 0) + 1
-
-
-def _of_block(table: pd.DataFrame, block: dict[str, Any]) -> pd.DataFrame:
-    here = (table["dataset"] == block["dataset"]) & (table["protocol"] == block["protocol"])
-    rows: pd.DataFrame = table[here]
-    return rows
-
-
-def _cohort(compared: Compared, block: dict[str, Any]) -> str:
-    """Name cohort and protocol where there are several; else there is nothing to tell apart."""
-    places = {(b["dataset"], b["protocol"]) for b, _ in _blocks(compared)}
-    return f" ({place(block)})" if len(places) > 1 else ""
-
-
-def molecular_answers(compared: Compared) -> tuple[str, ...]:
-    """Say in a line each how mutations and expression are predicted, and by which model better."""
-    if not compared.has_molecules:
-        return ()
-    lines = []
-    for block, _ in _blocks(compared):
-        rows = _of_block(compared.all_results, block)
-        tests = _of_block(compared.all_comparisons, block)
-        where = _cohort(compared, block)
-        if block["task"] == "mutation":
-            lines.append(
-                f"Mutations{where}{_mutation_answer(rows[rows['metric'] == 'auc'], tests)}"
-            )
-        else:
-            lines.append(f"Expression{where}{_expression_answer(rows, tests, compared.labels)}")
-    return tuple(lines)
-
-
-def _mutation_answer(areas: pd.DataFrame, tests: pd.DataFrame) -> str:
-    shown = areas[areas["ci_low"] > NO_SKILL].groupby("label", sort=False)["target"].nunique()
-    genes = areas["target"].nunique()
-    counts = "; ".join(
-        f"{label} {shown.get(label, 0)} of {genes} genes" for label in dict.fromkeys(areas["label"])
-    )
-    told = f", better than chance (95 % interval of the AUC above 0.5): {counts}."
-    tested = tests[(tests["metric"] == "auc") & tests["p_adjusted"].notna()]
-    if tested.empty:
-        return told
-    n = int((tested["p_adjusted"] < SIGNIFICANT).sum())
-    return f"{told} A difference between models is shown in {n} of {len(tested)} tests."
-
-
-def _expression_answer(rows: pd.DataFrame, tests: pd.DataFrame, labels: dict[str, str]) -> str:
-    keys = zip(rows["metric"], rows["label"], strict=True)
-    value = dict(zip(keys, rows["value"], strict=True))
-    counts = "; ".join(
-        f"{label} {value['n_genes_predicted', label]:.0f} of {value['n_genes', label]:.0f} genes"
-        for label in dict.fromkeys(rows["label"])
-    )
-    told = f", predicted at a false discovery rate of 5 %: {counts}."
-    tested = tests[(tests["metric"] == "mean_pearson") & tests["difference_low"].notna()]
-    for row in records(tested):
-        told += (
-            f" {row['label']} against {labels.get(row['compared_with'], row['compared_with'])}: "
-            f"mean correlation {signed(row['difference'], 3)} "
-            f"({_difference_range(row)}; adjusted {p_phrase(row['p_adjusted'])})."
-        )
-    return told
 
 
 def _genes_of(rows: pd.DataFrame, metric: str) -> list[str]:
@@ -136,7 +78,9 @@ def _mutation(
     from histograft.figures.page import Section
 
     areas = rows[rows["metric"] == "auc"]
-    best = areas.groupby("target")["value"].max().sort_values(ascending=False)
+    # As the figure sorts genes: of equal ones the first of the table stands first.
+    best = areas.groupby("target", sort=False)["value"].max()
+    best = best.sort_values(ascending=False, kind="stable")
     shown = list(best.index[:MOST_GENES])
     share = rows[rows["metric"] == "average_precision_no_skill"].drop_duplicates("target")
     mutated = share[["dataset", "target"]].assign(
@@ -153,40 +97,59 @@ def _mutation(
             f"Shown are the {len(shown)} best of {len(best)} genes; all are in results.csv."
         )
     figure = gene_auc(areas, mutated, genes=shown)
+    areas_caption = AREAS_TESTED if areas["p_adjusted"].notna().any() else AREAS
+    slopes = _slopes(rows, mutated)
     return Section(
-        f"Mutations of {block['n_units']:,} patients{_cohort(compared, block)}",
+        f"Mutations of {block['n_units']:,} patients{cohort(compared, block)}",
         text=tuple(text),
-        figures=(draw(figure, "mutations", AREAS), *_curves(block, rows, compared, shown, draw)),
-        tables=(_area_table(rows[rows["target"].isin(shown)]),),
+        figures=(
+            draw(figure, "mutations", areas_caption),
+            *_curves(_of_bins(compared, block), slopes, shown, draw),
+        ),
+        tables=(_area_table(rows, shown, slopes),),
     )
 
 
+def _slopes(rows: pd.DataFrame, mutated: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Return the calibration slope by gene and model, where enough patients tell of it."""
+    counts = dict(zip(mutated["target"], mutated["n_mutated"], strict=True))
+    return {
+        (str(row["target"]), str(row["model"])): float(row["value"])
+        for row in records(rows[rows["metric"] == "calibration_slope"])
+        if min(counts[row["target"]], row["n_units"] - counts[row["target"]]) >= LEAST_EVENTS
+    }
+
+
+def _of_bins(compared: Compared, block: dict[str, Any]) -> pd.DataFrame | None:
+    table = compared.calibration
+    return None if table is None else of_block(table, block)
+
+
 def _curves(
-    block: dict[str, Any], rows: pd.DataFrame, compared: Compared, shown: list[str], draw: Sketcher
+    table: pd.DataFrame | None,
+    slopes: dict[tuple[str, str], float],
+    shown: list[str],
+    draw: Sketcher,
 ) -> Iterator[Picture]:
     """Draw reliability curves of the genes that are told best."""
     import pandas as pd
 
     from histograft.figures.calibration import calibration_curves
 
-    table = compared.calibration
     if table is None:
         return
-    table = _of_block(table, block)
     genes = [gene for gene in shown if (table["target"] == gene).any()][:MOST_CURVES]
     if not genes:
         return
-    fitted = rows[rows["metric"] == "calibration_slope"]
-    slopes = dict(
-        zip(zip(fitted["target"], fitted["model"], strict=True), fitted["value"], strict=True)
-    )
     parts = [table[table["target"] == gene] for gene in genes]
     panels = [calibration_curves(part, slopes) for part in parts]
     whole = calibration_curves(pd.concat(parts), slopes)
-    caption = CALIBRATION
+    caption, alt = CALIBRATION
+    if any(gene in genes for gene, _ in slopes):
+        caption += f" {SLOPES}"
     if len(genes) < len(shown):
-        caption = (f"{CALIBRATION[0]} The {len(genes)} genes that are told best.", CALIBRATION[1])
-    yield draw(whole, "calibration", caption, panels)
+        caption += f" The {len(genes)} genes that are told best."
+    yield draw(whole, "calibration", (caption, alt), panels)
 
 
 def _cohort_text(block: dict[str, Any]) -> str:
@@ -227,7 +190,10 @@ def _permuted(block: dict[str, Any]) -> str:
     )
 
 
-def _area_table(rows: pd.DataFrame) -> Table:
+def _area_table(
+    rows: pd.DataFrame, genes: list[str], slopes: dict[tuple[str, str], float]
+) -> Table:
+    """Tabulate genes in the order of the figure."""
     import pandas as pd
 
     from histograft.figures.page import Table
@@ -241,11 +207,12 @@ def _area_table(rows: pd.DataFrame) -> Table:
             "95 % interval": _range(row["ci_low"], row["ci_high"]),
             "SD": NOTHING if pd.isna(row["repeat_sd"]) else _plain(row["repeat_sd"], 3),
             "average precision": plain(values[row["target"], row["model"], "average_precision"]),
-            "slope": plain(values[row["target"], row["model"], "calibration_slope"]),
+            "slope": plain(slopes.get((row["target"], row["model"]), math.nan)),
             "Brier": _plain(values[row["target"], row["model"], "brier"], 3),
             "empty fits, %": f"{100 * values[row['target'], row['model'], 'null_model_share']:.0f}",
         }
-        for row in records(rows[rows["metric"] == "auc"])
+        for gene in genes
+        for row in records(rows[(rows["metric"] == "auc") & (rows["target"] == gene)])
     )
     return Table(
         frame,
@@ -256,7 +223,8 @@ def _area_table(rows: pd.DataFrame) -> Table:
             "average precision": "mean precision over recall (area under that curve); without "
             "skill it is the share mutated",
             "slope": "of the calibration line: 1 is right, below it probabilities are too extreme; "
-            "– where it cannot be fitted",
+            f"– where it cannot be fitted, or fewer than {LEAST_EVENTS} patients are mutated or "
+            "are not",
             "Brier": "mean squared error of the probabilities; lower is better",
             "empty fits, %": "fits in which the lasso chose no feature: everybody gets one value",
         },
@@ -289,7 +257,7 @@ def _expression(
     pictures.append(draw(figure, "expression-genes", CORRELATIONS))
     return Section(
         f"Expression of {block['genes']:,} genes in {block['n_units']:,} patients"
-        f"{_cohort(compared, block)}",
+        f"{cohort(compared, block)}",
         text=(_cohort_text(block),),
         figures=tuple(pictures),
         tables=(_summary_table(rows), *_tests_table(compared, block)),
@@ -345,7 +313,7 @@ def _tests_table(compared: Compared, block: dict[str, Any]) -> Iterator[Table]:
 
     from histograft.figures.page import Table
 
-    table = _of_block(compared.all_comparisons, block)
+    table = of_block(compared.all_comparisons, block)
     chosen = table[table["metric"] == "mean_pearson"]
     if chosen.empty:
         return
@@ -355,14 +323,22 @@ def _tests_table(compared: Compared, block: dict[str, Any]) -> Iterator[Table]:
             "models": f"{row['label']} − "
             f"{compared.labels.get(row['compared_with'], row['compared_with'])}",
             "difference": signed(row["difference"], 3),
-            "95 % interval": _difference_range(row),
+            "95 % interval": difference_range(row),
             "p": format_p(row["p_value"]),
             "p (Holm)": format_p(row["p_adjusted"]),
         }
         for row in records(chosen)
     )
     frame = frame.sort_values(GROUP, kind="stable")
-    yield Table(frame, "Mean difference in correlation of two models.", group=GROUP)
+    kind = block.get("intervals", "")
+    how = f"a {kind} over patients" if kind else "over patients"
+    yield Table(
+        frame,
+        "Mean difference in correlation of two models.",
+        group=GROUP,
+        note=f"The interval is {how}, p is of swapping the models' predictions patient by patient. "
+        "They are different methods, and can disagree near 0.",
+    )
 
 
 def _plain(number: float, decimals: int) -> str:
@@ -374,8 +350,3 @@ def _range(low: float, high: float) -> str:
     if not (low == low and high == high):
         return NOTHING
     return " to ".join(_plain(end, 3) for end in (low, high))
-
-
-def _difference_range(row: dict[str, Any]) -> str:
-    low, high = row["difference_low"], row["difference_high"]
-    return f"{signed(low, 3)} to {signed(high, 3)}" if low == low else NOTHING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from histograft.core.artefact import Artefact
@@ -34,26 +35,36 @@ WORDS = {
 }
 
 
-def words(compared: Compared) -> dict[str, str]:
-    """Explain the words of a comparison, the names of its models first.
+def words(compared: Compared, said: str) -> dict[str, str]:
+    """Explain the words of a page, the names of its models first.
 
     Parameters
     ----------
     compared : Compared
         The comparison.
+    said : str
+        All that the page says.
 
     Returns
     -------
     dict of str to str
-        What each word means.
+        What each word means that is said.
     """
     random = any(label.startswith("START") for label in compared.labels.values())
     before, after = ("START", "TUNED") if random else ("IMGNET", "FTX")
     weights = "random" if random else "those of ImageNet, or what the network began with"
-    return {
+    names = {
         before: f"features of the network as it was before tuning (weights: {weights})",
         after: "features of the network after tuning",
-    } | WORDS
+    }
+    meant = {name: text for name, text in names.items() if re.search(rf"\b{name}\b", said)}
+    return meant | {word: text for word, text in WORDS.items() if _is_said(word, said.casefold())}
+
+
+def _is_said(words_for_one: str, said: str) -> bool:
+    """Whether any of some words for one thing is said, be it of one or of several."""
+    stems = (word.removesuffix("s").casefold() for word in words_for_one.split(", "))
+    return any(re.search(rf"(?<!\w){re.escape(stem)}s?(?!\w)", said) for stem in stems)
 
 
 def protocol(compared: Compared) -> dict[str, str]:
@@ -71,10 +82,14 @@ def protocol(compared: Compared) -> dict[str, str]:
     """
     n_tests = int(compared.comparisons["p_adjusted"].notna().sum())
     described = {place(block): _described(block) for block in compared.blocks}
+    if not compared.blocks:  # what is said of molecules stands with them
+        return {}
     described["Intervals"] = (
         "95 %, percentile bootstrap over the resampled unit; they say how the number varies with "
         "the cases, given the fitted models"
     )
+    if not n_tests:
+        return described
     described["Tests"] = (
         "Cross-validation: corrected resampled t test on the accuracies of the folds (Nadeau and "
         "Bengio 2003, doi:10.1023/A:1024068626366). Held-out rows, external test: McNemar, or sign "

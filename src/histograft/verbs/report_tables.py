@@ -15,7 +15,7 @@ from histograft.figures.numerals import (
     signed,
 )
 from histograft.verbs.comparison import PLAIN_T
-from histograft.verbs.comparison_told import place, records, unit_words
+from histograft.verbs.comparison_told import UNITS, place, records, unit_words
 from histograft.verbs.report_material import Compared
 
 if TYPE_CHECKING:
@@ -85,6 +85,19 @@ def comparison_table(compared: Compared) -> Table | None:
         "model is named.",
         help=help_text,
         group=GROUP,
+        note=_methods(compared),
+    )
+
+
+def _methods(compared: Compared) -> str:
+    """Say that intervals and p values come from different methods."""
+    units = dict.fromkeys(UNITS.get(unit, unit) for unit in compared.results["ci_unit"].dropna())
+    tests = dict.fromkeys(compared.comparisons["test"].dropna())
+    named = " or ".join(str(test) for test in tests if test != PLAIN_T)
+    return (
+        f"The interval is a bootstrap over {' or '.join(units)}, given the fitted models; p is of "
+        f"a test that stands above its rows ({named}). They are different methods, and can "
+        "disagree near 0."
     )
 
 
