@@ -17,6 +17,7 @@ from histograft.core.configuration import Role, fields_with_role
 from histograft.core.errors import InputError
 from histograft.verbs import report_features
 from histograft.verbs.draw import broken
+from histograft.verbs.molecular_told import tell_genes
 from histograft.verbs.prediction_files import _resampled
 from histograft.verbs.report_answer import (
     NO_COMPARISON,
@@ -469,3 +470,20 @@ def test_a_calibration_slope_needs_ten_events_and_ten_others(n_mutated, told):
     table = _area_table(rows, ["A", "B"], slopes)
     assert table.frame[table.group].tolist() == ["A", "B"]  # as in the figure
     assert table.frame["slope"].tolist() == ["0.50" if told else "–", "0.50"]
+
+
+def test_the_terminal_names_genes_in_the_order_of_the_page():
+    """The gene that any model tells best first, models as they stood."""
+    tables = []
+    reporter = SimpleNamespace(
+        table=lambda title, heads, rows: tables.append(rows), note=lambda text: None
+    )
+    rows = [("A", "x", 0.5), ("A", "y", 0.6), ("B", "x", 0.9), ("B", "y", 0.55)]
+    results = pd.DataFrame(rows, columns=["target", "model", "value"]).assign(
+        label=lambda t: t["model"], metric="auc", ci_low=0.4, ci_high=0.95, n_units=30, dataset="c"
+    )
+    comparisons = pd.DataFrame(columns=["dataset", "metric", "compared_with", "test"])
+    tell_genes(results, comparisons, reporter)
+    assert [row[:3] for row in tables[0]] == [
+        ["B", "x", "0.900"], ["B", "y", "0.550"], ["A", "x", "0.500"], ["A", "y", "0.600"],
+    ]  # fmt: skip

@@ -26,8 +26,12 @@ def tell_genes(results: pd.DataFrame, comparisons: pd.DataFrame, reporter: Repor
 def _tell_areas(results: pd.DataFrame, reporter: Reporter) -> None:
     areas = results[results["metric"] == "auc"]
     if len(areas):
-        best = areas.groupby("target", sort=False)["value"].max().sort_values(ascending=False)
-        shown = areas[areas["target"].isin(best.index[:MOST_GENES])]
+        best = areas.groupby("target", sort=False)["value"].max()
+        best = best.sort_values(ascending=False, kind="stable")
+        place = {gene: i for i, gene in enumerate(best.index[:MOST_GENES])}
+        shown = areas[areas["target"].isin(place)]
+        # In the order of the page.
+        shown = shown.sort_values("target", key=lambda genes: genes.map(place), kind="stable")
         title = "Mutation status: area under the ROC curve"
         if len(best) > MOST_GENES:
             title += f" (the {MOST_GENES} best of {len(best)} genes)"

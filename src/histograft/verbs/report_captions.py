@@ -47,7 +47,7 @@ FUSED = "Energy, distance and order sensitivity of each layer, for each network.
 TRAINING = "Loss and accuracy over the epochs of training."
 AREAS: Caption = (
     "Area under the ROC curve by gene, with 95 % interval over patients (Fig. 6 of Li 2022). "
-    "Beside each gene: patients with a mutation of all.",
+    "Beside each gene: how many patients are mutated.",
     "Areas under the ROC curve by gene and model with intervals.",
 )
 AREAS_TESTED: Caption = (

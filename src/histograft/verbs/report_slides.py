@@ -219,7 +219,7 @@ def _means(pooled: Sequence[Artefact], labels: Mapping[str, str], draw: Sketcher
         "A slide becomes the mean of its tiles. The tile whose features are nearest to that mean, "
         "over features divided by their standard deviation in the slide, shows what a model takes "
         f"for typical of it; shown are "
-        f"{'all' if len(shown) == len(names) else len(shown)} of {len(names):,} slides."
+        f"{'all' if len(shown) == len(names) else f'{len(shown)} of'} {len(names):,} slides."
     ]
     text += [f"Pixels of {n:,} more slides could not be read again: {r}." for r, n in lost.items()]
     return Section(
