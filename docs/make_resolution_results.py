@@ -291,7 +291,8 @@ Written by `python docs/make_resolution_results.py`, which draws the sets and ru
 ```
 
 **What is reduced.** 15 epochs (osteosarcoma60: 12) instead of 100; 5 to 60 labelled images a
-class; batches of 8 (osteosarcoma60: 2) instead of 32, so that there are steps enough; flips without color jitter; no validation images, so the last epoch is kept. Networks begin
+class; batches of 8 (osteosarcoma60: 2) instead of 32, so that there are steps enough;
+flips without color jitter; no validation images, so the last epoch is kept. Networks begin
 at random, as in the paper, and so trained they are weak: this says whether distillation helps at
 equal and small means, and not how good a network at that scale can become. The µm/px of
 colon-polito and oral-oscc is unknown: their scales are factors of 224 px. osteosarcoma60 holds four
