@@ -100,6 +100,8 @@ def examples(tmp_path_factory, tools):
              "device": "cpu"},
             {"device": "auto"},
         ),
+        "fuse": ({"networks": (folder / "train", folder / "train"), "device": "cpu"}, {}),
+        "classify": ({"features": folder / "slides", "network": folder / "train"}, {}),
         "matrix": ({"cells": (folder / "transfer",)}, {}),
         "pool": ({"features": embedded_slide(folder, tools)}, {}),
         "convert": ({"source": folder / "slides", "to": "clam"}, {}),

@@ -79,7 +79,7 @@ class Classify:
     model: str | None = None
 
 
-PRESETS: dict[str, dict[str, Any]] = {"recommended": {}}
+PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "recommended": {}}
 
 
 def classify(config: Classify, reporter: Reporter = SILENT) -> Artefact:
