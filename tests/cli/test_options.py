@@ -147,11 +147,11 @@ def test_a_fraction_is_not_rounded_to_a_whole_number(command):
 
 
 def test_an_empty_list_in_a_config_file_is_not_the_default(tmp_path, command):
-    (tmp_path / "options.toml").write_text("hidden = []\n")
+    (tmp_path / "options.toml").write_text("learning-rates = []\n")
     words = ("--patches", "a", "--out", tmp_path / "out", "--config", tmp_path / "options.toml")
-    outcome = command("train", *words)
+    outcome = command("transfer", *words, "--init", "random")
     assert outcome.code == 2
-    assert "--hidden is ()" in outcome.err
+    assert "--learning-rates are" in outcome.err
 
 
 def test_an_unknown_preset_names_the_known_ones(tmp_path, samples, command):

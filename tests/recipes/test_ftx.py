@@ -197,7 +197,11 @@ def test_options_that_cannot_be_are_refused_before_the_work(tmp_path, tools):
     ):  # fmt: skip
         given = {"--arch": "resnet10t", "--weights": "random"} | {option: value}
         outcome = tools.run(
-            *words, *(word for pair in given.items() for word in pair), *PATCHES, *LIGHT
+            *words,
+            *(word for pair in given.items() for word in pair),
+            *PATCHES,
+            *LIGHT,
+            *(() if option == "--folds" else ("--folds", 2)),
         )
         looked_for = option in ("--weights", "--arch")  # the command itself makes sense
         assert outcome.code == (1 if looked_for else 2), (option, outcome.err)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import operator
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def child_seed(root: int, *names: str | int) -> int:
@@ -53,4 +55,6 @@ def generator(root: int, *names: str | int) -> np.random.Generator:
     >>> float(generator(0, "demo").random()) == float(generator(0, "demo").random())
     True
     """
+    import numpy as np  # here, so that help and import stay light
+
     return np.random.default_rng(child_seed(root, *names))

@@ -291,8 +291,11 @@ def _unit_column(table: pd.DataFrame, path: Path) -> Any:
 
 def _numbers_rows(table: pd.DataFrame, column: Any) -> bool:
     """Whether a column holds the numbers that pandas gives rows: 0, 1, 2 and so on."""
+    import numpy as np
+
     numbers = _as_numbers(table[column])
-    return _plain(column) in ROW_NUMBERS and bool((numbers == range(len(table))).all())
+    in_order = numbers.to_numpy() == np.arange(len(table))
+    return _plain(column) in ROW_NUMBERS and bool(in_order.all())
 
 
 def _plain(column: Any) -> str:

@@ -155,7 +155,7 @@ class Train:
             raise InputError(f"--weight-decay is {self.weight_decay}", "give 0 or more")
         if self.patience is not None:
             require_at_least(self.patience, 1, "patience")
-        if self.hidden not in (None, NO_HIDDEN) and min(self.hidden or NO_HIDDEN) < 1:
+        if self.hidden and self.hidden != NO_HIDDEN and min(self.hidden) < 1:
             raise InputError(f"--hidden is {self.hidden}", "give sizes above 0, or 0 for none")
         if self.norm in ("target", "imagenet") and (self.mean is not None or self.std is not None):
             raise InputError(
