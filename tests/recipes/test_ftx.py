@@ -188,7 +188,7 @@ def test_two_sets_of_one_name_are_refused(tmp_path, tools):
 
 
 def test_options_that_cannot_be_are_refused_before_the_work(tmp_path, tools):
-    source = tools.write_set(tmp_path / "set", groups=6)
+    source = tools.write_set(tmp_path / "set", groups=12)
     words = ("run", "ftx", "--finetune", source, "--evaluate", source, "--out", tmp_path / "run")
     for option, value in (
         ("--seed", -1), ("--folds", 1), ("--repeats", 0), ("--epochs-head", 0), ("--draws", 3),

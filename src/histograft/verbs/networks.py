@@ -103,7 +103,10 @@ def find_start(
             )
         return _from_artefact(path, architecture)
     if init == "random":
+        from histograft.learning.architectures import create_part_a
+
         name = _need(architecture, init)
+        create_part_a(name, kwargs)  # refuses an unknown one before any work
         return Start("random", None, None, name, kwargs, Input("start", "random", "random"))
     if init == "imagenet":
         from histograft.learning.weights import imagenet_weights
