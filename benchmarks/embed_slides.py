@@ -210,7 +210,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--arch", default="legacy_xception")
     parser.add_argument("--side-tiles", type=int, default=12)
-    parser.add_argument("--memory-side-tiles", type=int, default=16)
+    # On fewer tiles queues and what the allocator keeps are still filling: 1.17x from 256 to 1,024.
+    parser.add_argument("--memory-side-tiles", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=min(8, os.cpu_count() or 1))
     options = parser.parse_args()
