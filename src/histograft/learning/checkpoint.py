@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from histograft.core.errors import ArtefactError
 from histograft.core.files import written_atomically
 from histograft.learning.batches import ImageBatches
-from histograft.learning.network import Network, state_to_save
+from histograft.learning.network import Network, load_state, state_to_save
 from histograft.learning.regime import Regime
 
 _FILE = "checkpoint.pt"
@@ -135,3 +136,29 @@ def load_checkpoint(folder: Path, key: str) -> tuple[Progress, dict[str, Any]] |
             "use another folder, or remove it and start the run anew",
         )
     return Progress(**content["progress"]), content["tensors"]
+
+
+def training_state(
+    network: Network, optimizer: torch.optim.Optimizer, fabric: Fabric
+) -> dict[str, Any]:
+    """Return what a training goes on from, for `save_checkpoint`: weights, optimizer, chance."""
+    cuda = fabric.device.type == "cuda"
+    return {
+        "network": state_to_save(network),
+        "optimizer": optimizer.state_dict(),
+        "precision": fabric.strategy.precision.state_dict(),
+        "rng": torch.get_rng_state(),
+        "rng_cuda": torch.cuda.get_rng_state(fabric.device) if cuda else None,
+    }
+
+
+def restore_training(
+    tensors: dict[str, Any], network: Network, optimizer: torch.optim.Optimizer, fabric: Fabric
+) -> None:
+    """Put back, in place, what `training_state` returned."""
+    load_state(network, tensors["network"])
+    optimizer.load_state_dict(tensors["optimizer"])
+    fabric.strategy.precision.load_state_dict(tensors["precision"])
+    torch.set_rng_state(tensors["rng"])
+    if tensors["rng_cuda"] is not None and fabric.device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["rng_cuda"], fabric.device)

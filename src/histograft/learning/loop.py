@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from histograft.core.errors import DivergedError, InputError
 from histograft.core.seeds import child_seed
 from histograft.learning.batches import ImageBatches, ImageSource, batch_bounds, epoch_order
-from histograft.learning.checkpoint import Progress, load_checkpoint, run_key, save_checkpoint
+from histograft.learning.checkpoint import (
+    Progress,
+    load_checkpoint,
+    restore_training,
+    run_key,
+    save_checkpoint,
+    training_state,
+)
 from histograft.learning.frozen import pooled_features, stored_or_computed
 from histograft.learning.losses import balanced_accuracy, checked_labels, correct, task_loss
 from histograft.learning.memory import kept_memory
@@ -357,14 +364,7 @@ class _Fit:
         if self.folder is None:
             return
         begun = time.perf_counter()
-        cuda = self.fabric.device.type == "cuda"
-        tensors = {
-            "network": state_to_save(self.network),
-            "optimizer": self.optimizer.state_dict(),
-            "precision": self.fabric.strategy.precision.state_dict(),
-            "rng": torch.get_rng_state(),
-            "rng_cuda": torch.cuda.get_rng_state(self.fabric.device) if cuda else None,
-        }
+        tensors = training_state(self.network, self.optimizer, self.fabric)
         save_checkpoint(Path(self.folder), self.key, self.progress, tensors)
         self.written = time.perf_counter()
         self.write_cost = self.written - begun
@@ -374,10 +374,5 @@ class _Fit:
         if found is None:
             return
         self.progress, tensors = found
-        load_state(self.network, tensors["network"])
-        self.optimizer.load_state_dict(tensors["optimizer"])
-        self.fabric.strategy.precision.load_state_dict(tensors["precision"])
-        torch.set_rng_state(tensors["rng"])
-        if tensors["rng_cuda"] is not None and self.fabric.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["rng_cuda"], self.fabric.device)
+        restore_training(tensors, self.network, self.optimizer, self.fabric)
         self.resumed_from = (self.progress.epoch, self.progress.step)

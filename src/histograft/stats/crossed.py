@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from histograft.core.errors import InputError
+from histograft.stats.calibration import wilson_interval
 
 Float = NDArray[np.float64]
 LEVEL = 0.95
@@ -156,7 +157,7 @@ def crossed_mean(metric: TrialMetric) -> Crossed:
     n_groups, n_trials = metric.left_out.shape[1], len(metric.values)
     sd = float(metric.values.std(ddof=1)) if n_trials > 1 else math.nan
     if variance <= 1e-18:
-        low, high = _wilson(value, n_groups)
+        low, high = map(float, wilson_interval(value * n_groups, n_groups, LEVEL))
         return Crossed(value, sd, 0.0, math.inf, low, high, math.nan, n_trials)
     df = variance**2 / (over_groups**2 / (n_groups - 1) + of_trials**2 / df_trials)
     half = float(stats.t.ppf((1 + LEVEL) / 2, df)) * math.sqrt(variance)
@@ -236,13 +237,6 @@ def _trial_part(metric: TrialMetric) -> tuple[float, float]:
     single = float(np.mean([_jackknife(row) for row in metric.left_out]))
     shared = (single - _jackknife(metric.left_out.mean(0))) / (n - 1)
     return max(0.0, over_trials - shared), n - 1.0
-
-
-def _wilson(share: float, n: int) -> tuple[float, float]:
-    z2 = float(stats.norm.ppf((1 + LEVEL) / 2)) ** 2
-    middle = share + z2 / (2 * n)
-    half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2)))
-    return (middle - half) / (1 + z2 / n), (middle + half) / (1 + z2 / n)
 
 
 def _macro(scores: Float, truth: NDArray[np.bool_]) -> float:

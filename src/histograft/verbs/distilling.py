@@ -12,11 +12,12 @@ from histograft.core.reporter import Reporter
 from histograft.core.seeds import child_seed
 from histograft.verbs.networks import (
     TUNED_ON,
-    group_key,
     load_network,
     load_spec,
+    seen_in,
     tuned_on,
     write_network_files,
+    write_tuned_on,
 )
 from histograft.verbs.patch_images import load_patches
 from histograft.verbs.piece_pairs import Joined, Pieces, Sets, unlabelled_rows
@@ -57,7 +58,7 @@ def distill_and_write(
     if len(held_out):
         with draft.writing(SCORES) as path:
             _scores(config, network, sets.coarse, held_out).to_parquet(path, index=False)
-    _write_tuned_on(draft, sets, config.unlabelled_share, networks)
+    write_tuned_on(draft, _seen(sets, config.unlabelled_share, networks))
     on = sets.coarse.as_input("patches").name
     write_network_files(draft, network, {"on": on, "best_epoch": result.best_epoch})
     reporter.note(_last_line(result))
@@ -207,27 +208,18 @@ def _scores(
     return table
 
 
-def _write_tuned_on(
-    draft: Draft, sets: Sets, share: float, networks: tuple[Artefact | None, Artefact | None]
-) -> None:
-    """Write which images and groups the weights have seen, now or before, or their teacher."""
-    import pandas as pd
-
-    seen: set[tuple[str, str]] = set()
+def _seen(
+    sets: Sets, share: float, networks: tuple[Artefact | None, Artefact | None]
+) -> set[tuple[str, str]]:
+    """Return which images and groups the weights have seen, now or before, or their teacher."""
     table = load_patches(sets.coarse)
-    parts = [table[table["split"].isin(("train", "val"))]]
+    seen = seen_in(table[table["split"].isin(("train", "val"))])
     if sets.unlabelled is not None:
-        parts.append(unlabelled_rows(sets, share))
-    for rows in parts:
-        seen |= {("image", value) for value in rows["source_sha256"]}
-        known = rows[rows["group_source"] != "image"]
-        pairs = set(zip(known["dataset"], known["group"], strict=True))
-        seen |= {("group", group_key(dataset, group)) for dataset, group in pairs}
+        seen |= seen_in(unlabelled_rows(sets, share))
     for network in networks:
         if network is not None and TUNED_ON in network.files:
             seen |= tuned_on(open_artefact(Path(network.path), "network"))
-    with draft.writing(TUNED_ON) as path:
-        pd.DataFrame(sorted(seen), columns=["kind", "key"]).to_parquet(path, index=False)
+    return seen
 
 
 def _facts(
