@@ -71,6 +71,19 @@ def test_it_begins_with_the_layers_of_the_source_and_a_new_classifier(made, tmp_
     assert not torch.equal(network.part_b.output.weight, source["part_b.output.weight"])
 
 
+def test_trials_from_scratch_begin_with_other_weights(made, tmp_path):
+    """Else their spread would hold the order of the patches alone."""
+    first = []
+    for trial in (0, 1, 0):
+        given = config(made, tmp_path, init="random", arch="resnet10t", trial=trial)
+        patches = open_artefact(given.patches, "patches")
+        start = find_start(given.init, given.arch)
+        network = transfer_network(given, start, patches, load_patches(patches))
+        first.append([t.clone() for t in network.parameters() if t.ndim > 1])
+    assert not any(torch.equal(a, b) for a, b in zip(first[0], first[1], strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(first[0], first[2], strict=True))
+
+
 def test_shuffled_weights_keep_their_values_and_nothing_else(made, tmp_path):
     given = config(made, tmp_path, shuffle=True)
     patches = open_artefact(given.patches, "patches")

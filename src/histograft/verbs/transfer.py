@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from histograft.learning.network import Network
     from histograft.learning.regime import Regime
 
-VERSION = 1
+VERSION = 2
 AS_IT_IS = "as-it-is"
 
 

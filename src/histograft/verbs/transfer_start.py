@@ -29,7 +29,8 @@ def transfer_network(
     from histograft.learning.weights import build_network
     from histograft.verbs.patch_images import images_of
 
-    seed = child_seed(config.seed, "transfer")
+    # Of the trial too: trainings from scratch would else share their first weights.
+    seed = child_seed(config.seed, "transfer", config.trial)
     opened = _opened(start)
     if config.shuffle and opened is not None:
         opened = shuffled(opened, seed=seed)
