@@ -75,14 +75,14 @@ def test_decay_at_the_step(gains):
 
 
 def test_held_layers_while_zeta_decays(gains):
-    """As coded the hold is exact only while ζ = 1; released divides by ζ."""
+    """As coded the hold is exact only while ζ = 1; released divides by ζ before it decays."""
     gains(0.0, 0.0)
     coded = rates_of(RateRule("coded", beta=0.5, gamma=0.5, step=1), 2)
     assert coded[1] == pytest.approx(0.5 * 0.03 + 0.5 * (0.03 - 0.5 * 0.03), rel=1e-12)
-    gains(0.0, 0.0)
-    released = rates_of(RateRule("released", beta=0.5, gamma=0.5, step=1), 2)
-    # v = 0.045 decays to 0.0225 after Δ = (η₀ - β 0.045) / ζ was formed
-    assert released[1] == pytest.approx(0.5 * 0.0225 + (0.03 - 0.5 * 0.045), rel=1e-12)
+    gains(0.0, 0.0, 0.0)
+    released = rates_of(RateRule("released", beta=0.5, gamma=0.5, step=1), 3)
+    # v and ζ decay after Δ = (η₀ - β v) / ζ was formed: γ β v + γ ζ (η₀ - β v) / ζ = γ η₀
+    assert released[1:] == pytest.approx([0.5 * 0.03, 0.5 * 0.03], rel=1e-12)
 
 
 def test_defaults_are_those_published():

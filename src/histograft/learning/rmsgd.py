@@ -77,7 +77,7 @@ class RMSGD(torch.optim.Optimizer):
         Δ = η₀                  at t = 0
         Δ = G(t) - G(t-1)       later
         Δ = η₀ - β v            later, while every gain so far was 0 (released: divided by ζ)
-        ζ ← γ ζ                 where t > 0 is a multiple of `step` (released: v ← γ v too)
+        ζ ← γ ζ                 then, where t > 0 is a multiple of `step` (released: v ← γ v too)
         v ← max(β v + ζ Δ, ε),  η = v
 
     coded: v begins at 0, so the first rate is η₀, and ε = 1e-10. released: v begins at η₀, so the
@@ -176,17 +176,17 @@ class RMSGD(torch.optim.Optimizer):
         """
         for group in self.param_groups:
             epoch = group["epochs"]
-            decays = bool(epoch and self.rule.step and epoch % self.rule.step == 0)
-            if decays:
-                group["zeta"] *= self.rule.gamma
+            decays = epoch and self.rule.step and epoch % self.rule.step == 0
+            decay = self.rule.gamma if decays else 1.0
             rate = group["lr"]
             for parameter in group["params"]:
                 if self.rule.measures(parameter):
-                    rate = self._next_rate(parameter, group, decays=decays)
+                    rate = self._next_rate(parameter, group, decay)
                 self.state[parameter]["rate"] = rate
             group["epochs"] = epoch + 1
+            group["zeta"] *= decay
 
-    def _next_rate(self, kernel: nn.Parameter, group: dict[str, Any], *, decays: bool) -> float:
+    def _next_rate(self, kernel: nn.Parameter, group: dict[str, Any], decay: float) -> float:
         state, lr, beta = self.state[kernel], group["lr"], self.rule.beta
         released = self.rule.variant == "released"
         zeta = group["zeta"]
@@ -199,9 +199,9 @@ class RMSGD(torch.optim.Optimizer):
             change = gain - state["gain"]
         else:
             change = (lr - beta * velocity) / (zeta if released else 1.0)
-        if decays and released:
-            velocity *= self.rule.gamma
-        velocity = float(max(beta * velocity + zeta * change, self.rule.floor))
+        if released:
+            velocity *= decay
+        velocity = float(max(beta * velocity + zeta * decay * change, self.rule.floor))
         state |= {"velocity": velocity, "gain": gain, "ready": ready}
         return velocity
 
