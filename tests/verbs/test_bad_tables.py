@@ -62,6 +62,13 @@ def test_a_link_that_climbs_out_is_refused(tmp_path, tools):
     assert "'link/p0-0.png' leads out of" in refused(tools, tmp_path, folder)
 
 
+def test_a_table_in_the_folder_one_stands_in_is_named(tmp_path, tools, monkeypatch):
+    """Its folder is "." then, which has no name of its own."""
+    monkeypatch.chdir(table(tools, tmp_path, GOOD + "/etc/passwd,gland,1\n"))
+    message = refused(tools, tmp_path, "samples.csv")
+    assert "set/samples.csv: the path '/etc/passwd' leads out of set" in message
+
+
 def test_another_encoding_is_refused_and_a_bom_is_not(tmp_path, tools):
     latin = table(tools, tmp_path, GOOD.replace("gland,1", "Drüse,1"), "latin-1")
     assert "is not UTF-8 text" in refused(tools, tmp_path, latin)

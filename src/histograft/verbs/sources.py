@@ -97,7 +97,7 @@ def read_source(path: Path, *, name: str | None = None, catalogue: str | None = 
         table, origin = _read_catalogue_layout(path, entry), f"catalogue layout {entry.name}"
     else:
         table, origin = _read_class_folders(path), "class folders"
-    table = SAMPLES.check(table, f"{root.name}/{origin}")
+    table = SAMPLES.check(table, f"{root.resolve().name}/{origin}")
     for column in SAMPLES.columns:
         if column.name not in table:
             table[column.name] = float("nan") if column.kind == "number" else None
@@ -287,19 +287,19 @@ def _refuse_empty_classes(folder: Path, labels: set[str], *, has_splits: bool) -
 def _check_paths(table: pd.DataFrame, root: Path, origin: str) -> None:
     base = root.resolve()
     if table.empty:
-        raise InputError(f"{root.name}/{origin} names no images", "add a row for each image")
+        raise InputError(f"{base.name}/{origin} names no images", "add a row for each image")
     for column in ("file", "mask"):
         for file in table[column].dropna():
             if Path(file).is_absolute() or not (root / file).resolve().is_relative_to(base):
                 raise InputError(
-                    f"{root.name}/{origin}: the path {file!r} leads out of {root}",
+                    f"{base.name}/{origin}: the path {file!r} leads out of {base.name}",
                     "write paths relative to the folder of the table, below it",
                 )
     spellings = table["file"].map(os.path.normpath)
     if (twice := spellings.duplicated(keep=False)).any():
         files = ", ".join(repr(file) for file in table.loc[twice, "file"].head(4))
         raise InputError(
-            f"{root.name}/{origin}: {files} are the same file", "keep one row for each image"
+            f"{base.name}/{origin}: {files} are the same file", "keep one row for each image"
         )
 
 
