@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,6 +162,8 @@ def make_fabric(device: str, precision: Precision) -> Fabric:
     InputError
         The device is absent, or cannot compute with this precision.
     """
+    # It announces every mixed precision that it is told to use, in the midst of progress.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     options: dict[str, Any] = {"accelerator": device, "devices": 1, "precision": precision}
     try:
         return Fabric(**options)
