@@ -114,6 +114,8 @@ def problems(folder: Path, expected: dict) -> list[str]:
 
 
 def main(base: Path, *, after_failure: bool) -> None:
+    # A process that dies loses nothing that it wrote: the place of an fsync matters, not its wait.
+    os.fsync = lambda _: None
     work(base / "reference")
     expected = hashes(base / "reference")
     wrong, point = {}, 0

@@ -86,12 +86,14 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
     return plain[hint]
 
 
-def configurations_of(cls):
+@st.composite
+def configurations_of(draw, cls):
+    """Draw changes to the smallest configuration: of all fields at once, few would go together."""
     hints = typing.get_type_hints(cls)
-    fields = {
-        f.name: SPECIAL.get(f.name, values_of(hints[f.name])) for f in dataclasses.fields(cls)
-    }
-    return st.fixed_dictionaries(fields)
+    names = st.sampled_from([f.name for f in dataclasses.fields(cls)])
+    changed = draw(st.lists(names, min_size=1, max_size=4, unique=True))
+    drawn = {name: draw(SPECIAL.get(name, values_of(hints[name]))) for name in changed}
+    return smallest(cls, **drawn)
 
 
 def make(cls, values):
