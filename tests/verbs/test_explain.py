@@ -247,3 +247,14 @@ def test_the_pointing_table_by_hand():
     assert rows.loc["all", "hits_by_chance"] == pytest.approx((0.4 + 0.1) / 2)
     assert rows.loc["all", "energy"] == pytest.approx((0.5 + 0.1) / 2)
     assert rows.loc["a", ["hits", "n_maps"]].tolist() == pytest.approx([2 / 3, 3])
+
+
+def test_words_on_maps_of_features():
+    from histograft.verbs.evidence_page import few_neighbors
+    from histograft.verbs.explain_page import _told
+
+    values = (None, True, False, 29 / 3, 200.0, "random", 1000)
+    assert [_told(v) for v in values] == ["none", "yes", "no", "9.667", "200", "random", "1000"]
+    for n, told in [(5, True), (6, False)]:  # 4 or 5 of its own among ten
+        points = pd.DataFrame({"model": ["a"] * (n + 20), "class": ["fat"] * n + ["gland"] * 20})
+        assert bool(few_neighbors(pd.concat([points, points.assign(model="b")]))) == told

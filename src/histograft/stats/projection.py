@@ -19,6 +19,7 @@ from histograft.stats.crossval import require_finite
 
 Float = NDArray[np.float64]
 
+NEIGHBORS = 10  # that vote, unless told otherwise
 _BLOCK_CELLS = 1 << 23
 
 
@@ -146,7 +147,7 @@ def tsne(features: NDArray[Any], *, seed: int, settings: TsneSettings = RECOMMEN
 def knn_accuracy(
     features: NDArray[Any],
     labels: ArrayLike,
-    k: int = 10,
+    k: int = NEIGHBORS,
     groups: ArrayLike | None = None,
 ) -> float:
     """Share of units whose nearest neighbors in the full space vote for their class.
@@ -202,7 +203,7 @@ def knn_test_accuracy(
     train_labels: ArrayLike,
     test: NDArray[Any],
     test_labels: ArrayLike,
-    k: int = 10,
+    k: int = NEIGHBORS,
 ) -> float:
     """Share of test units whose nearest training units in the full space vote for their class.
 

@@ -108,17 +108,43 @@ def map_figure(
     return cam_overlays(rows, names)
 
 
+def few_neighbors(points: pd.DataFrame) -> tuple[str, ...]:
+    """Say where a class has too few patches for half of ten neighbors to be of it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> few_neighbors(pd.DataFrame({"model": "a", "class": ["fat"] * 3 + ["gland"] * 11}))[0][:43]
+    'The smallest class here, fat, has 3 patches'
+    """
+    from histograft.stats.projection import NEIGHBORS
+
+    first = points[points["model"] == points["model"].iloc[0]]
+    counts = first["class"].value_counts()
+    own = int(counts.min()) - 1
+    if 2 * own >= NEIGHBORS:
+        return ()
+    return (
+        f"The smallest class here, {counts.idxmin()}, has {own + 1} patches: at most {own} of the "
+        f"{NEIGHBORS} neighbors that vote on each can be of its class, whatever the network does. "
+        "With more patches the accuracy of neighbors would be higher.",
+    )
+
+
 def seen_table(table: pd.DataFrame) -> Table:
     """Tabulate predictions of the patches that are shown."""
+    from histograft.figures.numerals import percent
     from histograft.figures.page import Table
 
     frame = table.drop(columns=["group", "hit_by_chance", "energy_by_chance"], errors="ignore")
+    frame = frame.rename(columns={"probability": "probability, %"})
+    frame["probability, %"] = [percent(value) for value in frame["probability, %"]]
     return Table(
         frame.assign(right=frame["right"].astype("boolean")),
         "What each network makes of the patches that are shown.",
         help={
             "shown": "class that the map is of",
-            "probability": "of that class",
+            "probability, %": "of that class",
             "right": "whether the prediction is the truth; – where the network lacks the class",
         },
         group="network",

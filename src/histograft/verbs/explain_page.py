@@ -142,7 +142,7 @@ def _spaces(
     _csv(draft, PROJECTION_TABLE, points)
     _csv(draft, SCORES_TABLE, scores)
     panels = [projection_panels(part, scores) for _, part in points.groupby("model", sort=False)]
-    spelled = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in used.items())
+    spelled = ", ".join(f"{name.replace('_', ' ')} {_told(v)}" for name, v in used.items())
     picture = sketch.picture(
         projection_panels(points, scores),
         "features",
@@ -159,8 +159,18 @@ def _spaces(
         "The numbers can."
     )
     return Section(
-        "Feature spaces", text=(text,), figures=(picture,), tables=(feature_table(scores, {}),)
+        "Feature spaces",
+        text=(text, *words.few_neighbors(points)),
+        figures=(picture,),
+        tables=(feature_table(scores, {}),),
     )
+
+
+def _told(value: object) -> str:
+    """Say a setting of a map in words."""
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _facts(shown: Shown) -> dict[str, str]:
