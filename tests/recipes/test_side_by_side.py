@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from histograft.core.errors import HistograftError
-from histograft.core.reporter import SILENT
+from histograft.core.reporter import SILENT, SilentReporter
 from histograft.recipes.side_by_side import Job, run_side_by_side
 from histograft.verbs.standardize import Standardize
 
@@ -46,3 +46,44 @@ def test_a_failed_job_does_not_keep_others_from_their_work(jobs, tmp_path):
 
 def test_nothing_to_do_is_done():
     run_side_by_side([], "sets", None, "cpu", SILENT)
+
+
+class Listener(SilentReporter):
+    """Keeps what it hears, in order."""
+
+    def __init__(self):
+        self.heard = []
+
+    def advance(self, steps=1, note=""):
+        self.heard.append(note.split(" (")[0])
+
+    def warn(self, text):
+        self.heard.append(text)
+
+
+def test_progress_of_one_worker_comes_while_it_works(jobs):
+    """The time left is told from the first job on, and not after the last."""
+    listener = Listener()
+    listener.advance = lambda steps, note="": listener.heard.append(made(jobs))
+    run_side_by_side(jobs, "sets", 1, "cpu", listener)
+    assert listener.heard == [[True, False], [True, True]]
+
+
+def test_what_jobs_warn_of_is_heard_once_each_and_in_number(tmp_path, monkeypatch):
+    from histograft.verbs import standardize as module
+
+    def warns(config, reporter):
+        reporter.warn("no scale")
+        reporter.warn(f"rejected {config.out.name}")
+
+    monkeypatch.setattr(module, "standardize", warns)
+    jobs = [
+        Job("standardize", Standardize(samples=tmp_path, out=tmp_path / str(number)))
+        for number in range(9)
+    ]
+    listener = Listener()
+    run_side_by_side(jobs, "sets", 1, "cpu", listener)
+    told = listener.heard[9:]
+    assert told[:2] == ["0: no scale", "0: rejected 0"]
+    assert len(told) == 9
+    assert told[-1] == "sets: 2 further warnings"

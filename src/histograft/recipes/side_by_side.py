@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -13,7 +13,10 @@ from typing import Any
 from histograft.core.artefact import Artefact
 from histograft.core.errors import HistograftError
 from histograft.core.executor import available_cores, end_workers, open_executor
-from histograft.core.reporter import SILENT, Reporter
+from histograft.core.reporter import SILENT, Reporter, SilentReporter, counted
+
+# Warnings of one stage that are shown in full; trainings that diverge give many alike.
+MOST_WARNINGS = 8
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,30 @@ class Job:
         share = 1 if config.tune == "deep" else 0.3  # the frozen layers run once
         return max(1, int(share * config.epochs * len(config.learning_rates)))
 
-    def run(self) -> Artefact:
+    def run(self, reporter: Reporter = SILENT) -> Artefact:
         """Do it; a finished artefact is opened at once."""
         work = getattr(import_module(f"histograft.verbs.{self.verb}"), self.verb)
-        done: Artefact = work(self.config, SILENT)
+        done: Artefact = work(self.config, reporter)
         return done
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: its seconds, or its error."""
+    """What became of a job: its seconds, what it warned of, and its error."""
 
     seconds: float
+    warnings: tuple[str, ...] = ()
     error: HistograftError | None = None
+
+
+class _WarningsKept(SilentReporter):
+    """Keeps what a job warns of: in another process nobody would hear it."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 def run_side_by_side(
@@ -93,22 +107,25 @@ def run_side_by_side(
     on_gpu = device != "cpu" and _gpu_is_there()
     if workers is None:
         workers = 1 if on_gpu else min(available_cores(), len(jobs))
+    # The longest first: the last ones end together, and the time left is known early.
+    ordered = sorted(jobs, key=lambda job: job.weight, reverse=True)
     failed: list[tuple[Job, HistograftError]] = []
+    warned: dict[str, str] = {}
     with (
         reporter.task(title, sum(job.weight for job in jobs)) as task,
-        open_executor(workers) as executor,
+        closing(_outcomes(ordered, workers, one_thread=not on_gpu)) as outcomes,
     ):
-        running = {executor.submit(_run, job, one_thread=not on_gpu): job for job in jobs}
-        try:
-            for future in as_completed(running):
-                job, outcome = running[future], future.result()
-                if outcome.error is not None:
-                    failed.append((job, outcome.error))
-                    reporter.warn(f"{job.name}: {outcome.error.problem}")
-                task.advance(job.weight, f"{job.name} ({outcome.seconds:.0f} s)")
-        except BaseException:
-            end_workers(executor)  # they resume where they were
-            raise
+        for job, outcome in outcomes:
+            if outcome.error is not None:
+                failed.append((job, outcome.error))
+                reporter.warn(f"{job.name}: {outcome.error.problem}")
+            for text in outcome.warnings:
+                warned.setdefault(text, job.name)
+            task.advance(job.weight, f"{job.name} ({outcome.seconds:.0f} s)")
+    for text, name in list(warned.items())[:MOST_WARNINGS]:
+        reporter.warn(f"{name}: {text}")
+    if len(warned) > MOST_WARNINGS:
+        reporter.warn(f"{title}: {counted(len(warned) - MOST_WARNINGS, 'further warning')}")
     if failed:
         job, error = failed[0]
         raise HistograftError(
@@ -117,16 +134,35 @@ def run_side_by_side(
         )
 
 
+def _outcomes(
+    jobs: Sequence[Job], workers: int, *, one_thread: bool
+) -> Iterator[tuple[Job, Outcome]]:
+    """Give each job as soon as it is done."""
+    with open_executor(workers) as executor:
+        if workers <= 1:  # submitting is doing there
+            for job in jobs:
+                yield job, executor.submit(_run, job, one_thread=one_thread).result()
+            return
+        running = {executor.submit(_run, job, one_thread=one_thread): job for job in jobs}
+        try:
+            for future in as_completed(running):
+                yield running[future], future.result()
+        except BaseException:
+            end_workers(executor)  # they resume where they were
+            raise
+
+
 def _run(job: Job, *, one_thread: bool) -> Outcome:
     begun = time.perf_counter()
     from histograft.learning.hardware import one_thread as limited
 
+    told, failed = _WarningsKept(), None
     try:
         with limited() if one_thread else nullcontext():
-            job.run()
+            job.run(told)
     except HistograftError as error:
-        return Outcome(time.perf_counter() - begun, error)
-    return Outcome(time.perf_counter() - begun)
+        failed = error
+    return Outcome(time.perf_counter() - begun, tuple(told.warnings), failed)
 
 
 def _gpu_is_there() -> bool:
