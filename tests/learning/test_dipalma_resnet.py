@@ -8,7 +8,7 @@ from torchvision.models.resnet import BasicBlock, ResNet
 
 from histograft.core.errors import InputError
 from histograft.learning.architectures import create_part_a
-from histograft.learning.dipalma_resnet import DiPalmaResNet
+from histograft.learning.dipalma_resnet import DiPalmaResNet, pooled
 from histograft.learning.network import Network, NetworkSpec, state_to_save
 from histograft.learning.network_files import read_network, write_network
 
@@ -38,6 +38,14 @@ def test_parameters_and_outputs_are_those_of_torchvision_blocks():
         x = torch.randn(2, 3, 97, 121)
         torch.testing.assert_close(ours(x), twin(x), rtol=1e-4, atol=1e-5)
         assert ours.forward_features(x).shape == (2, 256, 4, 4)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (3, 2), (8, 7), (9, 12)])
+def test_maxima_without_gradients_are_those_of_max_pooling(size):
+    x = torch.randn(2, 3, *size)  # negative too: the border must not count as 0
+    x[0, 0, 0, 0] = torch.nan
+    expected = nn.MaxPool2d(3, 2, 1)(x)
+    torch.testing.assert_close(pooled(x), expected, rtol=0, atol=0, equal_nan=True)
 
 
 def test_the_first_stage_is_instance_normalization():

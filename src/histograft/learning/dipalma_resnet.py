@@ -106,7 +106,10 @@ class DiPalmaResNet(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return the map of the last stage (N, 256, H / 32, W / 32), after its ReLU."""
-        x = self.pool(torch.relu(self.norm1(self.conv1(x))))
+        x = torch.relu(self.norm1(self.conv1(x)))
+        # PyTorch's own also notes the place of each maximum, which only gradients need
+        plain = torch.is_grad_enabled() or torch.compiler.is_compiling()
+        x = self.pool(x) if plain or x.device.type != "cpu" else pooled(x)
         for i in range(1, 5):
             stage = getattr(self, f"layer{i}")
             if self.grad_checkpointing and torch.is_grad_enabled():
@@ -123,6 +126,36 @@ class DiPalmaResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return pooled features or outputs of images (N, 3, H, W)."""
         return self.forward_head(self.forward_features(x))
+
+
+def pooled(x: Tensor) -> Tensor:
+    """Return the maxima of 3 × 3 places with a stride of 2, as ``MaxPool2d(3, 2, 1)``; no gradient.
+
+    Rows first and then columns, whole lines at a time: on a CPU several times as fast.
+
+    Parameters
+    ----------
+    x : Tensor (N, C, H, W)
+        Any numbers.
+
+    Returns
+    -------
+    Tensor (N, C, ceil(H / 2), ceil(W / 2))
+
+    Examples
+    --------
+    >>> pooled(torch.arange(12.0).reshape(1, 1, 3, 4)).tolist()
+    [[[[5.0, 7.0], [9.0, 11.0]]]]
+    """
+    for axis in (2, 3):
+        n = x.shape[axis]
+        found = x[(slice(None),) * axis + (slice(0, None, 2),)].clone()
+        for first, neighbors in ((0, slice(1, None, 2)), (1, slice(1, n - 1, 2))):
+            beside = x[(slice(None),) * axis + (neighbors,)]
+            part = found.narrow(axis, first, beside.shape[axis])
+            torch.maximum(part, beside, out=part)
+        x = found
+    return x
 
 
 # known to timm from now on: timm.create_model("dipalma_resnet10")
