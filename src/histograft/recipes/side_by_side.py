@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import as_completed
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -136,7 +136,7 @@ def run_side_by_side(
 
 def _outcomes(
     jobs: Sequence[Job], workers: int, *, one_thread: bool
-) -> Iterator[tuple[Job, Outcome]]:
+) -> Generator[tuple[Job, Outcome], None, None]:
     """Give each job as soon as it is done."""
     with open_executor(workers) as executor:
         if workers <= 1:  # submitting is doing there

@@ -18,12 +18,14 @@ from histograft.figures.numerals import (
 from histograft.verbs.comparison_told import records
 from histograft.verbs.draw import broken
 from histograft.verbs.matrix_tables import HEADLINES, MatrixTables, fused_ways, panels
-from histograft.verbs.matrix_told import AGAINST, STARTS, answer
+from histograft.verbs.matrix_told import AGAINST, STARTS, answer, diverged
 from histograft.verbs.report_sections import Sketch
 from histograft.verbs.report_tables import patch_table
-from histograft.verbs.transfer_cells import CONTROLS, HEADLINE
+from histograft.verbs.transfer_cells import CONTROLS, HEADLINE, NO_TUNING
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from histograft.figures.page import Section, Table
     from histograft.verbs.matrix import Matrix
     from histograft.verbs.transfer_cells import Cell
@@ -53,6 +55,14 @@ FUSED = (
 )
 
 
+CELL_HELP = {
+    "training": "what the source began with; which layers were tuned; the control, if it is one. "
+    "Alone: trained on the target and tested as it is, the framed diagonal",
+    "SD": "standard deviation over trials, in points",
+    "rate": "the learning rate that did best on validation rows, by its mean over trials",
+}
+
+
 def matrix_page(
     config: Matrix,
     tables: MatrixTables,
@@ -67,7 +77,7 @@ def matrix_page(
     fused = any(cell.fused for cell in cells)
     first = _fused(cells, tables, sketch) if fused else _matrices(tables, sketch)
     made = [first, _comparisons(tables)]
-    tuned = _tunings(tables)
+    tuned = _tunings(cells)
     if tuned is not None:
         made.append(Section("All layers or the classifier alone", tables=(tuned,)))
     made.append(_rates(tables))
@@ -135,45 +145,73 @@ def _comparisons(tables: MatrixTables) -> Section:
             "95 % interval": points_range(row["difference_low"], row["difference_high"]),
             "adj. p": format_p(row["p_adjusted"]),
         }
-        for row in records(rows[rows["metric"].isin(HEADLINES)].sort_values("target"))
+        for row in records(_in_panels(rows[rows["metric"].isin(HEADLINES)]))
     )
     used = set(rows["compared_with"])
-    text = tuple(f"`{name}`: {what}." for name, what in CONTROLS.items() if name in used)
+    judges = set(rows[rows["headline"].astype(bool)]["compared_with"])
+    text = tuple(
+        f"`{name}`: {what}{' (cells are judged against it)' if name in judges else ''}."
+        for name, what in CONTROLS.items()
+        if name in used
+    )
     if frame.empty:
         return Section("Against the controls", text=text)
-    table = Table(frame, "Each transfer against each of its controls.", group="target")
+    table = Table(
+        frame,
+        "Each transfer against each of its controls.",
+        group="target",
+        help={
+            "points": "transfer minus control, in percentage points of the metric",
+            "adj. p": "adjusted by Benjamini and Hochberg: those that judge the cells together, "
+            "each other control by itself",
+        },
+    )
     return Section("Against the controls", text=text, tables=(table,))
 
 
-def _tunings(tables: MatrixTables) -> Table | None:
+def _in_panels(rows: pd.DataFrame) -> pd.DataFrame:
+    """Order rows by target, start (random before ImageNet), tuning, source and control."""
+    order = ["target", "init", "tune", "source", "compared_with"]
+    return rows.sort_values(order, ascending=[True, False, True, True, True])
+
+
+def _tunings(cells: Sequence[Cell]) -> Table | None:
     """Tabulate deep against fine, as Table 4 of the paper does for one source."""
     import pandas as pd
 
     from histograft.figures.page import Table
+    from histograft.stats.crossed import crossed_difference
 
-    rows = tables.matrix[
-        tables.matrix["metric"].isin(HEADLINES)
-        & (tables.matrix["control"] == "")
-        & tables.matrix["tune"].isin(["fine", "deep"])
-    ]
-    if rows["tune"].nunique() < 2:
+    found = {(c.key.start, c.key.source, c.key.target, c.key.tune): c for c in cells if _told(c)}
+    rows = []
+    for (start, source, target, tune), deep in found.items():
+        fine = found.get((start, source, target, "fine"))
+        if tune != "deep" or fine is None:
+            continue
+        a, b = (next(iter(cell.metrics.values())) for cell in (deep, fine))
+        gain = crossed_difference(a, b)
+        rows.append(
+            {
+                "start": STARTS.get(start, start),
+                "source": source,
+                "target": target,
+                "deep, %": percent(float(a.values.mean())),
+                "fine, %": percent(float(b.values.mean())),
+                "deep − fine": points(gain.value),
+                "95 % interval": points_range(max(-1.0, gain.low), min(1.0, gain.high)),
+            }
+        )
+    if not rows:
         return None
-    wide = rows.pivot_table(index=["init", "source", "target"], columns="tune", values="value")
-    frame = pd.DataFrame(
-        {
-            "start": STARTS.get(row["init"], row["init"]),
-            "source": row["source"],
-            "target": row["target"],
-            "deep, %": percent(row["deep"]),
-            "fine, %": percent(row["fine"]),
-            "deep − fine": points(row["deep"] - row["fine"]),
-        }
-        for row in records(wide.dropna().reset_index())
-    )
+    rows.sort(key=lambda row: (row["start"] != STARTS["random"], row["source"], row["target"]))
     what = (
         "Tuning all layers (deep) against the classifier alone (fine), as in Table 4 of the paper."
     )
-    return Table(frame, what, group="start")
+    return Table(pd.DataFrame(rows), what, group="start")
+
+
+def _told(cell: Cell) -> bool:
+    return cell.is_transfer and bool(cell.metrics)
 
 
 def _rates(tables: MatrixTables) -> Section:
@@ -185,27 +223,37 @@ def _rates(tables: MatrixTables) -> Section:
     chosen = tables.rates[tables.rates["chosen"].astype(bool)]
     keys = ["source", "target", "init", "tune", "control"]
     rate = chosen.groupby(keys)["learning_rate"].first()
+    hamming = tables.matrix[tables.matrix["metric"] == "hamming"]
+    beside = hamming.set_index(keys)["value"]
     frame = pd.DataFrame(
         {
             "target": row["target"],
             "source": row["source"],
-            "training": ", ".join(str(row[k]) for k in ("init", "tune", "control") if row[k]),
+            "training": _training(row),
             "value, %": percent(row["value"]),
             "95 % interval": percent_range(row["ci_low"], row["ci_high"]),
             "SD": NOTHING if pd.isna(row["value_sd"]) else f"{100 * row['value_sd']:.1f}",
             "rate": _shown(rate.get(tuple(row[k] for k in keys))),
         }
+        | _beside(beside.get(tuple(row[k] for k in keys)))
         for row in records(matrix.sort_values("target", kind="stable"))
     )
-    text = []
-    diverged = int(tables.rates["status"].str.startswith("diverged").sum())
-    if diverged:
-        text.append(
-            f"{diverged} of {len(tables.rates)} trainings diverged; their learning rates were not "
-            "eligible. They are in `learning_rates.csv`."
-        )
-    table = Table(frame, "All cells, controls among them, with the chosen rate.", group="target")
-    return Section("All cells", text=tuple(text), tables=(table,))
+    lost = diverged(tables.rates)
+    metrics = " or ".join(METRICS[name] for name in HEADLINES if (matrix["metric"] == name).any())
+    what = f"All cells, controls among them: {metrics}, and the chosen learning rate."
+    table = Table(frame, what, group="target", help=CELL_HELP)
+    text = (f"{lost}. They are in `learning_rates.csv`.",) if lost else ()
+    return Section("All cells", text=text, tables=(table,))
+
+
+def _beside(hamming: float | None) -> dict[str, str]:
+    """Give the column that only sets of several labels have."""
+    return {} if hamming is None else {"Hamming, %": percent(hamming)}
+
+
+def _training(row: dict[str, Any]) -> str:
+    tune = "alone" if row["tune"] == NO_TUNING else row["tune"]
+    return ", ".join(str(part) for part in (row["init"], tune, row["control"]) if part)
 
 
 def _shown(rate: Any) -> str:

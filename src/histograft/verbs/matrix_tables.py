@@ -121,7 +121,7 @@ def results_table(tables: MatrixTables, cells: Sequence[Cell]) -> pd.DataFrame:
                 "value": row["value"],
                 "ci_low": row["ci_low"],
                 "ci_high": row["ci_high"],
-                "ci_unit": "group" if facts["groups_known"] > 0 else "image",
+                "ci_unit": _unit(facts),
                 "n_units": facts["n_units"],
                 "n_groups": facts["n_groups"],
                 "repeat_sd": row["value_sd"],
@@ -136,6 +136,14 @@ def results_table(tables: MatrixTables, cells: Sequence[Cell]) -> pd.DataFrame:
         )
     table = pd.DataFrame(rows, columns=RESULTS.column_names())
     return RESULTS.check(table, RESULTS_FILE)
+
+
+def _unit(facts: dict[str, Any]) -> str:
+    """Say what intervals take for independent."""
+    if facts["n_groups"] == 1:
+        return "patch"
+    known = facts["groups_known"]
+    return "group" if known == 1 else "image" if known == 0 else "mixed"
 
 
 def model_name(row: dict[str, Any]) -> str:
@@ -248,7 +256,8 @@ def latex_matrix(matrix: pd.DataFrame) -> str:
 def _latex_block(start: str, tune: str, cells: pd.DataFrame, targets: list[str]) -> str:
     rows = {(r["source"], r["target"]): r for r in records(cells)}
     lines = [
-        f"% start {start}, {tune}-tuning; blue: better than the control, orange: worse (FDR 5 %)",
+        f"% start {start}, {tune}-tuning; mean and SD over trials, in percent",
+        "% blue: better than the control, orange: worse (FDR 5 %); bold: the target alone",
         f"\\begin{{tabular}}{{l{'c' * len(targets)}}}",
         "\\toprule",
         "source & " + " & ".join(_escaped(t) for t in targets) + " \\\\",

@@ -9,7 +9,7 @@ from histograft.core.reporter import Reporter, counted
 from histograft.figures.numerals import format_p, p_phrase, percent, points, points_range
 from histograft.verbs.comparison_told import records
 from histograft.verbs.matrix_tables import HEADLINES, LEVEL, MatrixTables, model_label, panels
-from histograft.verbs.transfer_cells import BEST_SINGLE
+from histograft.verbs.transfer_cells import BEST_SINGLE, HEADLINE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +52,8 @@ def answer(tables: MatrixTables) -> tuple[str, tuple[str, ...]]:
         f"Of {counted(n, what[0])}, {_number(len(better))} did better than {what[1]}, "
         f"{_number(len(worse))} did worse; for the others no difference is shown."
     )
+    if better.empty and worse.empty:
+        sentence = f"For none of {counted(n, what[0])} is a difference to {what[1]} shown."
     parts = [
         _sentence(row)
         for sign in (1, -1)
@@ -84,7 +86,8 @@ def _sentence(row: dict[str, Any]) -> str:
 def _tunings(known: pd.DataFrame) -> list[str]:
     """Give the mean gain of each kind of tuning and start."""
     lines = []
-    for (start, tune, control), rows in known.groupby(
+    ordered = known.sort_values(["init", "tune"], ascending=[False, True])  # random first
+    for (start, tune, control), rows in ordered.groupby(
         ["init", "tune", "compared_with"], sort=False
     ):
         lines.append(
@@ -93,6 +96,24 @@ def _tunings(known: pd.DataFrame) -> list[str]:
             f"{counted(len(rows), 'transfer')}"
         )
     return lines
+
+
+def diverged(rates: pd.DataFrame) -> str:
+    """Say how many trainings diverged, empty for none.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> diverged(pd.DataFrame({"learning_rate": [1.0, 1e9, None], "status": ["done", "diverged: "
+    ...     "the loss is nan", "done"]}))
+    '1 of 2 trainings diverged; their learning rates were not eligible'
+    """
+    trained = rates[rates["learning_rate"].notna()]  # what is tested as it is has no rate
+    bad = int(trained["status"].str.startswith("diverged").sum())
+    if not bad:
+        return ""
+    total = counted(len(trained), "training")
+    return f"{bad} of {total} diverged; their learning rates were not eligible"
 
 
 def tell_matrix(tables: MatrixTables, reporter: Reporter) -> None:
@@ -114,4 +135,8 @@ def tell_matrix(tables: MatrixTables, reporter: Reporter) -> None:
             )
         rows.sort(key=lambda r: r[0])
         columns = ["target", "source", "%", "± points", "adj. p"]
-        reporter.table(f"{STARTS.get(start, start)}, {tune}-tuning", columns, rows)
+        against = AGAINST[HEADLINE.get(start, "self")]
+        title = f"{STARTS.get(start, start)}, {tune}-tuning; points: against {against}"
+        reporter.table(title, columns, rows)
+    if lost := diverged(tables.rates):
+        reporter.warn(f"{lost} (learning_rates.csv)")
