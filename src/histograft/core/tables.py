@@ -62,6 +62,22 @@ SLIDES = TableSpec(
     key=("slide_id",),
 )
 
+SLIDE_SAMPLES = TableSpec(
+    "slide samples",
+    (
+        Column("slide_id", "text", "name of the slide"),
+        Column("file", "text", "path of the slide; a relative one starts at the table's folder"),
+        Column("label", "text", "class of the slide, or of the box", required=False),
+        _optional("patient_id", "text", "patient of the slide; a patient may have several"),
+        _optional("split", "text", "train, val or test"),
+        _optional("mpp", "number", "micrometres per pixel of level 0, above 0; beats the file"),
+        _optional("x0", "integer", "left edge of an annotated box, level-0 px"),
+        _optional("y0", "integer", "upper edge of that box, level-0 px"),
+        _optional("width0", "integer", "width of that box, level-0 px"),
+        _optional("height0", "integer", "height of that box, level-0 px"),
+    ),
+)
+
 PATCHES = TableSpec(
     "patches",
     (
@@ -70,7 +86,11 @@ PATCHES = TableSpec(
         Column("dataset", "text", "name of the data set"),
         Column("label", "text", "class, or several joined by '|'"),
         Column("group", "text", "what must stay on one side of a split; never empty"),
-        Column("group_source", "text", "'samples', 'catalogue' or 'image' (no group was known)"),
+        Column(
+            "group_source",
+            "text",
+            "'samples', 'catalogue', 'slide' (its patient is unknown) or 'image' (no group known)",
+        ),
         Column("split", "text", "train, val or test"),
         Column("split_source", "text", "'samples', 'column', 'drawn' or 'drawn patches'"),
         Column("source_file", "text", "path of the source image below the samples' folder"),
@@ -87,7 +107,11 @@ PATCHES = TableSpec(
         Column("source_width_px", "integer", "width of the source image"),
         Column("source_height_px", "integer", "height of the source image"),
         _optional("mpp_native", "number", "µm/px of the source"),
-        Column("mpp_source", "text", "'samples', 'catalogue', 'option' or 'unknown'"),
+        Column(
+            "mpp_source",
+            "text",
+            "'samples', 'catalogue', 'option' or 'unknown'; of slides also what states it",
+        ),
         Column(
             "mpp",
             "number",
@@ -101,6 +125,13 @@ PATCHES = TableSpec(
         Column("reflected", "boolean", "whether the patch was filled up by reflection"),
         Column("perceptual_hash", "text", "64-bit hashes of the 8 flips and turns, hexadecimal"),
         _optional("mask_file_name", "text", "path of the patch's label mask"),
+        _optional("slide_id", "text", "slide that it is a piece of"),
+        _optional("patient_id", "text", "patient of the slide"),
+        _optional("x0", "integer", "left edge of the piece, level-0 px of the slide"),
+        _optional("y0", "integer", "upper edge of the piece, level-0 px"),
+        _optional("width0", "integer", "width of the piece, level-0 px"),
+        _optional("height0", "integer", "height of the piece, level-0 px"),
+        _optional("area_mm2", "number", "area of its tissue, or of the annotated box, mm²"),
     ),
     key=("patch_id",),
 )

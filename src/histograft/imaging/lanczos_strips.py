@@ -36,10 +36,10 @@ def lanczos_strips(
     Returns
     -------
     array of uint8, shape (H', W', 3)
-        Equal to ``Image.resize(new_size, Image.Resampling.LANCZOS)`` of the whole image. Pillow from
-        13.0 on filters columns first where an image loses more than twice as many rows as
-        columns; of such tall ones a few values differ from that, mostly by a grey level. Beside the
-        result memory holds one strip, and at their new width the native rows of 22 new ones.
+        Equal to ``Image.resize(new_size, Image.Resampling.LANCZOS)`` of the whole image. Pillow
+        from 13.0 on filters columns first where an image loses more than twice as many rows as
+        columns; of such tall ones a few values differ from that, mostly by a grey level. Beside
+        the result memory holds one strip, and at their new width the native rows of 22 new ones.
 
     Raises
     ------

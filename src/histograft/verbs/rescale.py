@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from histograft.core.artefact import Artefact, Draft, Identity, Input, make_once
 from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
-from histograft.core.executor import map_in_order, open_executor
+from histograft.core.executor import available_cores, map_in_order, open_executor
 from histograft.core.files import written_atomically
 from histograft.core.reporter import SILENT, Reporter
 from histograft.core.units import check_mpp
@@ -20,15 +22,33 @@ from histograft.verbs.audit import leakage_report
 from histograft.verbs.patch_images import METADATA
 from histograft.verbs.patch_tables import REJECT_LOG, patch_facts, patch_tables
 from histograft.verbs.patching import ImageOutcome
-from histograft.verbs.piece_jobs import PieceJob, piece_jobs, rescale_piece
+from histograft.verbs.piece_jobs import piece_jobs, rescale_piece
+from histograft.verbs.slide_pieces import (
+    find_jobs,
+    find_pieces,
+    pieces_table,
+    rescale_slide_piece,
+    slide_facts,
+    slide_piece_jobs,
+    tell_left_out,
+)
+from histograft.verbs.slide_samples import (
+    read_slide_samples,
+    slide_table,
+    slides_id,
+    tell_of_slides,
+)
 from histograft.verbs.sources import Source, content_hashes, read_source, source_id
 from histograft.verbs.standardize import Standardize
+from histograft.verbs.unused_options import refuse_unused
 
 if TYPE_CHECKING:
     import pandas as pd
 
 VERSION = 1
-CHUNK = 64  # pieces per line of the journal that a resumed run reads
+CHUNK = 64  # images per line of the journal that a resumed run reads
+FOR_SLIDES = "for slides (an image is a piece as it is)"
+OF_SLIDES = ("least_tissue_mm2", "margin_um")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +56,16 @@ class Rescale:
     """Bring whole pieces of tissue of any size to one level of a ladder of scales.
 
     Each level is made from the native image by Lanczos, none from another level. Run it once for
-    each level with the same samples and seed: splits and names of pieces are then the same.
+    each level with the same samples and seed: splits and names of pieces are then the same. Of a
+    slide each connected piece of tissue is one, or each box that the table states.
 
     Attributes
     ----------
     samples : Path
         A samples.csv (columns file, label, and if known group, split, mpp), a folder with one, or
-        a folder of class folders. Labels of a set that serves unlabelled may be any text.
+        a folder of class folders; or a slides.csv (columns slide_id, file, label, and if known
+        patient_id, split, mpp, and for annotated boxes x0, y0, width0, height0). Labels of a set
+        that serves unlabelled may be any text; of slides the column may be left out.
     out : Path
         Folder of the patches artefact; new, empty, or of the same unfinished run.
     level : float
@@ -54,7 +77,11 @@ class Rescale:
     catalogue : str
         Catalogue entry of the set, for its µm/px and groups; see `histograft catalogue`.
     mpp : float
-        µm/px of those images for which the table states none.
+        µm/px of those images for which the table (of slides: nor the file) states none.
+    least_tissue_mm2 : float
+        Slides: least area of a piece of tissue in mm²; smaller ones are left out.
+    margin_um : float
+        Slides: how much is left around a piece, in µm.
     max_pixels : int
         Cut larger pieces to their central field before any level is made; counted at
         --max-pixels-level. The same for all levels of a ladder.
@@ -69,7 +96,7 @@ class Rescale:
     val_of_train : float
         Share of the training groups that validate where the stated split has no validation rows.
     max_image_px : int
-        Refuse images with more pixels (decompression bombs).
+        Refuse images with more pixels (decompression bombs); of slides, pieces at the level.
     seed : int
         Seed of the drawn split.
     workers : int
@@ -83,6 +110,8 @@ class Rescale:
     name: str | None = None
     catalogue: str | None = None
     mpp: float | None = None
+    least_tissue_mm2: float = 0.25
+    margin_um: float = 50.0
     max_pixels: int | None = None
     max_pixels_level: float | None = None
     split_column: str | None = None
@@ -100,6 +129,10 @@ class Rescale:
             require_at_least(self.max_pixels, 1, "max_pixels")
         if self.mpp is not None:
             check_mpp(self.mpp, "--mpp")
+        for name in ("least_tissue_mm2", "margin_um"):
+            if not 0 <= getattr(self, name) < math.inf:
+                flag = "--" + name.replace("_", "-")
+                raise InputError(f"{flag} is {getattr(self, name)}", "give 0 or more")
         require_at_least(self.max_image_px, 1, "max_image_px")
         require_at_least(self.seed, 0, "seed")
         require_at_least(self.workers or 0, 0, "workers")
@@ -147,23 +180,58 @@ def rescale(config: Rescale, reporter: Reporter = SILENT) -> Artefact:
     ArtefactError
         The folder is taken, or cannot be written.
     """
+    slides = slide_table(config.samples)
+    return _of_images(config, reporter) if slides is None else _of_slides(slides, config, reporter)
+
+
+def _of_images(config: Rescale, reporter: Reporter) -> Artefact:
+    refuse_unused(config, OF_SLIDES, PRESETS, FOR_SLIDES)
     source = read_source(config.samples, name=config.name, catalogue=config.catalogue)
     hashes = content_hashes(source)
     table = with_scale(with_groups(source, hashes), config.splitting, source, SILENT)
     _check_scale(table, config, source)
-    settings = fields_with_role(config, Role.SETTING) | {"name": source.name}
-    settings.pop("seed")
     raw = Input("samples", "samples", source_id(table, config.split_column), source.name)
-    identity = Identity("patches", "rescale", VERSION, settings, (raw,), config.seed)
 
     def work(draft: Draft) -> Artefact:
         images = with_splits(table, config.splitting, source, reporter)
-        images.attrs.update(name=source.name, origin=source.origin, mask_codes={})
         jobs = piece_jobs(images, config, source, draft.path)
-        outcomes = list(_all(jobs, config, source, draft, reporter))
-        return _finish(draft, images, outcomes, config, reporter)
+        chunks = [jobs[i : i + CHUNK] for i in range(0, len(jobs), CHUNK)]
+        outcomes = _all(rescale_piece, chunks, "pieces", config, draft, reporter)
+        return _finish(draft, _named(images, source), outcomes, config, reporter)
 
-    return make_once(config.out, identity, work, reporter)
+    return make_once(config.out, _identity(config, source, raw, OF_SLIDES), work, reporter)
+
+
+def _of_slides(slides: Path, config: Rescale, reporter: Reporter) -> Artefact:
+    refuse_unused(config, ("scale", "catalogue"), PRESETS, "for images (slides state their µm/px)")
+    source = read_slide_samples(slides, name=config.name, mpp=config.mpp)
+    tell_of_slides(source, reporter)
+    raw = Input("samples", "samples", slides_id(source.table, config.split_column), source.name)
+
+    def work(draft: Draft) -> Artefact:
+        wanted = [[job] for job in find_jobs(source.table, config)]
+        found = _all(find_pieces, wanted, "tissue", config, draft, reporter)
+        table, rejects = pieces_table(source.table, found)
+        table = with_splits(table, config.splitting, source, reporter)
+        jobs = slide_piece_jobs(table, config, source, draft.path)
+        chunks = [list(group) for _, group in groupby(jobs, lambda job: job.path)]
+        outcomes = _all(rescale_slide_piece, chunks, "pieces", config, draft, reporter)
+        table = _named(table, source)
+        return _finish(draft, table, outcomes, config, reporter, (source.table, rejects))
+
+    return make_once(config.out, _identity(config, source, raw, ("catalogue",)), work, reporter)
+
+
+def _identity(config: Rescale, source: Source, raw: Input, unused: Sequence[str]) -> Identity:
+    settings = fields_with_role(config, Role.SETTING) | {"name": source.name}
+    for name in ("seed", *unused):
+        settings.pop(name)
+    return Identity("patches", "rescale", VERSION, settings, (raw,), config.seed)
+
+
+def _named(table: pd.DataFrame, source: Source) -> pd.DataFrame:
+    table.attrs.update(name=source.name, origin=source.origin, mask_codes={})
+    return table
 
 
 def _check_scale(table: pd.DataFrame, config: Rescale, source: Source) -> None:
@@ -184,26 +252,42 @@ def _check_scale(table: pd.DataFrame, config: Rescale, source: Source) -> None:
 
 
 def _all(
-    jobs: list[PieceJob], config: Rescale, source: Source, draft: Draft, reporter: Reporter
-) -> Iterator[ImageOutcome]:
-    """Rescale every piece, in order; finished chunks of an earlier run are read again."""
-    title = f"{source.name}: pieces at {_level_text(config)}"
-    with reporter.task(title, len(jobs)) as task, open_executor(config.workers) as executor:
-        for start in range(0, len(jobs), CHUNK):
-            chunk, journal = jobs[start : start + CHUNK], draft.work / f"pieces-{start:08d}.json"
-            if journal.is_file():
-                known = json.loads(journal.read_text(encoding="utf-8"))
-                outcomes = [ImageOutcome.from_json(value) for value in known]
+    work: Callable[[Any], ImageOutcome],
+    chunks: Sequence[Sequence[Any]],
+    stem: Literal["tissue", "pieces"],
+    config: Rescale,
+    draft: Draft,
+    reporter: Reporter,
+) -> list[ImageOutcome]:
+    """Do all jobs, in order; chunks that an earlier run finished are read again."""
+    titles = {"tissue": "tissue of slides", "pieces": f"pieces at {_level_text(config)}"}
+    starts = accumulate((len(chunk) for chunk in chunks), initial=0)
+    journals = [draft.work / f"{stem}-{start:08d}.json" for start in starts][: len(chunks)]
+    known = [journal.is_file() for journal in journals]
+    n_jobs = sum(map(len, chunks))
+    all_outcomes: list[ImageOutcome] = []
+    with reporter.task(titles[stem], n_jobs) as task, open_executor(config.workers) as executor:
+        to_do = (
+            job for chunk, done in zip(chunks, known, strict=True) if not done for job in chunk
+        )
+        # One at a time in this process, so that what is finished is in the journal at once.
+        processes = available_cores() if config.workers is None else config.workers
+        coming = map_in_order(executor, work, to_do, 1 if processes <= 1 else 4 * processes)
+        for chunk, journal, done in zip(chunks, journals, known, strict=True):
+            if done:
+                values = json.loads(journal.read_text(encoding="utf-8"))
+                outcomes = [ImageOutcome.from_json(value) for value in values]
                 task.advance(len(outcomes))
             else:
                 outcomes = []
-                for outcome in map_in_order(executor, rescale_piece, chunk):
+                for outcome in islice(coming, len(chunk)):
                     outcomes.append(outcome)
                     task.advance()
                 with written_atomically(journal) as partial:
                     text = json.dumps([outcome.to_json() for outcome in outcomes])
                     partial.write_text(text, encoding="utf-8")
-            yield from outcomes
+            all_outcomes += outcomes
+    return all_outcomes
 
 
 def _level_text(config: Rescale) -> str:
@@ -216,6 +300,7 @@ def _finish(
     outcomes: list[ImageOutcome],
     config: Rescale,
     reporter: Reporter,
+    of_slides: tuple[pd.DataFrame, pd.DataFrame] | None = None,
 ) -> Artefact:
     name = table.attrs["name"]
     target = config.level if config.scale == "mpp" else None
@@ -228,6 +313,8 @@ def _finish(
             f"{len(rejects)} of {len(table)} images cannot be used:\n  {shown}",
             "mend them or take them out of the table, and run the same command again",
         )
+    if of_slides is not None:
+        rejects = of_slides[1]
     for outcome in outcomes:
         for file, record in outcome.files.items():
             draft.record(file, record)
@@ -239,6 +326,9 @@ def _finish(
     facts |= {"level": config.level, "scale": config.scale}
     facts["n_cut"] = sum("cut" in outcome.notes for outcome in outcomes)
     facts["mean"], facts["std"] = _statistics(table, outcomes)
+    if of_slides is not None:
+        facts |= slide_facts(pieces, *of_slides)
+        tell_left_out(name, facts, reporter)
     if facts["n_cut"]:
         reporter.warn(
             f"{name}: {facts['n_cut']} of {len(pieces)} pieces are larger than "

@@ -7,11 +7,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from histograft.core.errors import InputError
 from histograft.core.reporter import Reporter
 from histograft.core.tables import SLIDES
 from histograft.verbs.text_tables import read_text_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SLIDE_ENDINGS = frozenset(
     {".svs", ".ndpi", ".mrxs", ".scn", ".dcm", ".tif", ".tiff", ".vms", ".vmu", ".bif", ".svslide"}
@@ -73,6 +77,24 @@ def read_slides(path: Path) -> list[SlideEntry]:
     if not path.is_file():
         raise InputError(f"{path} does not exist", "give a table of slides or a folder of slides")
     table = SLIDES.check(read_text_table(path, ["slide_id", "file"]), str(path))
+    return slide_entries(table, path)
+
+
+def slide_entries(table: pd.DataFrame, path: Path) -> list[SlideEntry]:
+    """Make entries of a table with a row for each slide, and refuse what cannot be one.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns ``slide_id``, ``file``, and if known ``patient_id``, ``mpp``, ``annotations``.
+    path : pathlib.Path
+        The table's file.
+
+    Raises
+    ------
+    InputError
+        As for `read_slides`.
+    """
     if table.empty:
         raise InputError(f"{path} names no slide", "add a row for each slide")
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
@@ -119,6 +141,39 @@ def tell_without_patient(entries: Sequence[SlideEntry], reporter: Reporter) -> N
     reporter.warn(
         f"{which}: features of tiles need none, but `histograft pool` leaves such slides out; add "
         "a column patient_id to the table of slides"
+    )
+
+
+def refuse_absent(entry: SlideEntry, table: Path) -> None:
+    """Refuse a slide whose file is not there, with the path that was written and where that leads.
+
+    Parameters
+    ----------
+    entry : SlideEntry
+        The slide.
+    table : pathlib.Path
+        The table of slides that names it, or their folder.
+
+    Raises
+    ------
+    InputError
+        Its file is not there.
+
+    Examples
+    --------
+    >>> entry = SlideEntry("a", Path("/scans/lung/a.svs"), None, None, None)
+    >>> refuse_absent(entry, Path("/scans/slides.csv"))
+    Traceback (most recent call last):
+    histograft.core.errors.InputError: lung/a.svs is not there: looked for /scans/lung/a.svs ...
+    """
+    if entry.path.is_file():
+        return
+    written = entry.path
+    if written.is_relative_to(table.parent):
+        written = written.relative_to(table.parent)
+    raise InputError(
+        f"{written} is not there: looked for {entry.path.absolute()}",
+        f"correct its path; relative paths start from the folder of {table.name}",
     )
 
 
