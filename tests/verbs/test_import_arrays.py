@@ -102,6 +102,13 @@ def test_an_interrupted_import_goes_on_and_another_is_refused(release, tmp_path)
         import_arrays(PCAM, folder, folder)
 
 
+def test_an_import_without_its_files_claims_no_folder(release, tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        import_arrays(PCAM, tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    import_arrays(PCAM, release[0], tmp_path / "out", per_class={"train": 1})
+
+
 def test_standardize_says_that_the_arrays_need_an_import(release, tmp_path):
     folder, _ = release
     with pytest.raises(InputError, match="HDF5") as caught:
@@ -137,5 +144,8 @@ def test_files_that_are_absent_packed_damaged_or_of_another_set_are_named(releas
     with h5py.File(labels, "w") as file:
         file["y"] = np.zeros(5, np.uint8)
     fault("train_meta.csv, which says what slide")
+    images.unlink()
+    labels.unlink()
+    assert "histograft catalogue PCam" in fault("valid_y.h5 does not exist").fix
     with pytest.raises(InputError, match="nothing to import"):
         import_arrays(find_entry("BACH"), folder, tmp_path / "bach")

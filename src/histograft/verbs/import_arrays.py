@@ -70,9 +70,11 @@ def import_arrays(
             "give its folder to histograft standardize",
         )
     limits = dict(per_class or {})
-    if _is_done(out, {"data_set": entry.name, "per_class": limits, "seed": seed}):
+    origin = {"data_set": entry.name, "per_class": limits, "seed": seed}
+    if _is_done(out, origin):
         return out / SAMPLES_FILE
     chosen = {part.split: _choose(entry, part, folder, limits, seed) for part in entry.arrays}
+    _claim(out, origin)
     rows: list[dict[str, Any]] = []
     with reporter.task(f"{entry.name}: images", sum(map(len, chosen.values()))) as task:
         for part in entry.arrays:
@@ -83,7 +85,7 @@ def import_arrays(
 
 
 def _is_done(out: Path, origin: dict[str, Any]) -> bool:
-    """Claim the folder; whether the same import has already been finished there."""
+    """Whether the same import has already been finished in the folder; refuse another's."""
     note = out / ORIGIN_FILE
     if note.is_file():
         if json.loads(note.read_text(encoding="utf-8")) != origin:
@@ -91,10 +93,14 @@ def _is_done(out: Path, origin: dict[str, Any]) -> bool:
         return (out / SAMPLES_FILE).is_file()
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out} is not empty", "choose a new or empty --out")
-    out.mkdir(parents=True, exist_ok=True)
-    with written_atomically(note) as path:
-        path.write_text(json.dumps(origin, indent=1), encoding="utf-8")
     return False
+
+
+def _claim(out: Path, origin: dict[str, Any]) -> None:
+    """Note in the folder whose it is, once it is known that there is something to write."""
+    out.mkdir(parents=True, exist_ok=True)
+    with written_atomically(out / ORIGIN_FILE) as path:
+        path.write_text(json.dumps(origin, indent=1), encoding="utf-8")
 
 
 def _choose(
@@ -118,7 +124,7 @@ def _choose(
 def _labels(entry: Entry, part: ArrayFiles, folder: Path) -> NDArray[np.str_]:
     import numpy as np
 
-    with _open(folder / part.labels) as file:
+    with _open(folder / part.labels, entry) as file:
         numbers = np.asarray(_data_set(file, "y", part.labels)).reshape(-1)
     names = np.array([c.label for c in entry.classes])
     if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(names):
@@ -156,7 +162,7 @@ def _write_images(
 ) -> Iterator[dict[str, Any]]:
     labels = _labels(entry, part, folder)
     groups = _groups(part, folder, len(labels))
-    with _open(folder / part.images) as file:
+    with _open(folder / part.images, entry) as file:
         images = _data_set(file, "x", part.images)
         if len(images) != len(labels):
             raise InputError(
@@ -192,12 +198,13 @@ def _read_rows(images: Any, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
     return np.stack([images[int(position)] for position in positions])
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path, entry: Entry) -> Any:
     import h5py
 
     packed = path.with_name(f"{path.name}.gz")
     if not path.is_file():
-        fix = f"unpack {packed.name} (gzip -d)" if packed.is_file() else "download it"
+        where = f"download it; `histograft catalogue {entry.name}` says from where"
+        fix = f"unpack {packed.name} (gzip -d)" if packed.is_file() else where
         raise InputError(f"{path} does not exist", fix)
     try:
         return h5py.File(path, "r")
