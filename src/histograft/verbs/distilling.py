@@ -129,7 +129,7 @@ def _learn(
         run = RunOptions(
             device=config.device,
             checkpoint_dir=draft.work,
-            on_step=StepTeller(task, regime.epochs),
+            on_step=StepTeller(task, regime.epochs, reporter),
         )
         if teacher is None:
             return fit_pieces(network, train, split("val"), regime=regime, run=run)

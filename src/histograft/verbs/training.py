@@ -119,17 +119,18 @@ def _tune(
             run=RunOptions(
                 device=config.device,
                 checkpoint_dir=draft.work,
-                on_step=StepTeller(task, regime.epochs),
+                on_step=StepTeller(task, regime.epochs, reporter),
                 compile=config.compile,
             ),
         )
 
 
 class StepTeller:
-    """Tells a task how far the loop has come, from wherever it began."""
+    """Tells a task how far the loop has come, from wherever it began, which it says."""
 
-    def __init__(self, task: Task, n_epochs: int) -> None:
+    def __init__(self, task: Task, n_epochs: int, reporter: Reporter) -> None:
         self._task, self._n_epochs, self._done = task, n_epochs, 0
+        self._reporter = reporter
 
     def __call__(self, epoch: int, step: int, n_steps: int, loss: float, rate: float) -> None:
         """Take what `RunOptions.on_step` is called with."""
@@ -137,6 +138,8 @@ class StepTeller:
             self._task.advance(0, f"pooled features {step}/{n_steps}, {rate:.0f} patches/s")
             return
         now = (epoch - 1) * n_steps + step
+        if now > 1 and not self._done:
+            self._reporter.note(f"going on in epoch {epoch} of {self._n_epochs}, where it stopped")
         note = f"epoch {epoch}/{self._n_epochs}, loss {loss:.3f}, {rate:.0f} patches/s"
         self._task.advance(now - self._done, note)
         self._done = now

@@ -276,7 +276,7 @@ def _trained(
         options = RunOptions(
             device=config.device,
             checkpoint_dir=draft.work / f"lr-{rate:g}",
-            on_step=StepTeller(task, regime.epochs),
+            on_step=StepTeller(task, regime.epochs, reporter),
         )
         try:
             result = fit(network, *parts, regime=regime, run=options)
