@@ -1,20 +1,29 @@
-"""Say which tissue the tiles of slides show, with the network that made their features."""
+"""Say which tissue tiles of slides show, by the network of their features, or whole pieces."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from histograft.core.artefact import Artefact, Draft, Identity, make_once, open_artefact
+from histograft.core.artefact import (
+    Artefact,
+    Draft,
+    Identity,
+    is_artefact,
+    make_once,
+    open_artefact,
+)
 from histograft.core.columns import Column, TableSpec
 from histograft.core.configuration import Role
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.core.units import SCANNER_TOLERANCE
 from histograft.verbs.networks import load_network, load_spec
+from histograft.verbs.piece_classes import classify_pieces
 from histograft.verbs.slide_list import open_list, open_listed, read_list
+from histograft.verbs.unused_options import refuse_unused
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,24 +68,29 @@ class Classify:
     """Say which tissue each tile of slides shows, with the network that made its features.
 
     Needs no pixels: the network's last layers go on from the features that are stored. Writes a
-    table and a GeoJSON for QuPath for each slide, and the shares of the classes.
+    table and a GeoJSON for QuPath for each slide, and the shares of the classes. Of whole pieces
+    (`histograft rescale`) and a network of `histograft distill`: the classes of each piece, slide
+    and patient; of the last two by the mean over their pieces, weighted by area of tissue.
 
     Attributes
     ----------
     features : Path
-        What `histograft embed SLIDES --network NETWORK` made.
+        What `histograft embed SLIDES --network NETWORK` made; or pieces of `histograft rescale`.
     network : Path
-        The same network artefact.
+        The same network artefact; for pieces one of `histograft distill` at their scale.
     out : Path
         Folder of the predictions artefact; new, empty, or of the same unfinished run.
     model : str
         Which features to go on from, where there are several; the dense layer by default.
+    device : str
+        Pieces: auto, cpu or cuda.
     """
 
     features: Annotated[Path, Role.INPUT] = field(kw_only=False)
     network: Annotated[Path, Role.INPUT]
     out: Annotated[Path, Role.OUTPUT]
     model: str | None = None
+    device: Annotated[Literal["auto", "cpu", "cuda"], Role.EXECUTION] = "auto"
 
 
 PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "recommended": {}}
@@ -96,7 +110,8 @@ def classify(config: Classify, reporter: Reporter = SILENT) -> Artefact:
     -------
     Artefact
         Of kind ``predictions``: for each slide with tiles ``tiles/SLIDE.parquet`` and
-        ``qupath/SLIDE.geojson`` (level-0 pixels), and ``class_shares.csv``.
+        ``qupath/SLIDE.geojson`` (level-0 pixels), and ``class_shares.csv``; of pieces see
+        `histograft.verbs.piece_classes.classify_pieces`.
 
     Raises
     ------
@@ -105,6 +120,9 @@ def classify(config: Classify, reporter: Reporter = SILENT) -> Artefact:
     ArtefactError
         The folder is taken, or cannot be written, or features are damaged.
     """
+    if is_artefact(config.features) and open_artefact(config.features).kind == "patches":
+        refuse_unused(config, ("model",), PRESETS, "for features of tiles")
+        return classify_pieces(config, reporter)
     listed = open_list(config.features)
     network = open_artefact(config.network, "network")
     model, point = _choose(listed.facts["models"], config.model)

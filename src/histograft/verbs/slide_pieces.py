@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,7 @@ def find_jobs(table: pd.DataFrame, config: Rescale) -> list[FindJob]:
     ]
 
 
-def _box_of(row: dict[str, Any]) -> Place | None:
+def _box_of(row: Mapping[Any, Any]) -> Place | None:
     if row["x0"] is None:
         return None
     return int(row["x0"]), int(row["y0"]), int(row["width0"]), int(row["height0"])
