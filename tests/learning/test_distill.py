@@ -155,6 +155,19 @@ def test_a_student_learns_what_a_plain_loop_teaches(options, cache_bytes, pass_p
     assert split.fine.reads == len(SIZES) * (1 if cache_bytes else 2)
 
 
+def test_a_teacher_answers_to_each_flip_once():
+    losses, reads = [], []
+    regime = PieceRegime(**SGD | {"augment": "flips", "epochs": 5}, pass_pixels=None)
+    for cache_bytes in (0, 2**30):
+        student, split = drawn_network(SPEC, seed=0), pieces(labels=None)
+        run = RunOptions(device="cpu", cache_bytes=cache_bytes)
+        found = distill(student, drawn_network(SPEC, seed=9), split, regime=regime, run=run)
+        losses.append([row["train_loss"] for row in found.history])
+        reads.append(split.fine.reads)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+    assert reads == [5 * len(SIZES), len(SIZES)]
+
+
 def test_a_teacher_answers_without_dropout():
     spec = respec(architecture="resnet10t", kwargs={"norm_groups": 8, "drop_rate": 0.5})
     master = drawn_network(spec, seed=0).train()

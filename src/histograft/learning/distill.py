@@ -15,6 +15,7 @@ from histograft.core.seeds import child_seed
 from histograft.learning.distillation_loss import DistillationLoss
 from histograft.learning.losses import balanced_weights, checked_labels
 from histograft.learning.network import Network, NetworkSpec, state_to_save
+from histograft.learning.piece_changes import all_changes
 from histograft.learning.piece_loop import PieceLoop
 from histograft.learning.piece_parts import PieceResult, Seen, Setting, Split
 from histograft.learning.piece_regime import PieceRegime
@@ -131,7 +132,8 @@ def distill(
     loss : DistillationLoss, optional
         By default that of the paper.
     regime : PieceRegime
-        How the student learns. Without augmentation the teacher's outputs are computed once.
+        How the student learns. Without augmentation the teacher's outputs are computed once, and
+        with flips once for each of the four ways.
     run : RunOptions, optional
         Device, checkpoints, progress. The outputs of the teacher are kept only where they fit
         into ``cache_bytes``.
@@ -241,21 +243,22 @@ class _Distilled:
         self.identity = digest.hexdigest() + json.dumps(dataclasses.asdict(loss), sort_keys=True)
 
     def begin(self, run: Setting) -> None:
-        """Compute the teacher's outputs once for splits that nothing augments."""
+        """Compute the teacher's outputs once, where that is less than in every epoch."""
         self._teacher = Teacher(self._network, self._student, self._loss, run.fabric)
         for split in (run.val, run.train):
             if split is None or split.fine is None:
                 continue
-            if split is run.train and run.regime.augment != "none":
+            changes = all_changes(run.regime.augment if split is run.train else "none")
+            if changes is None or len(changes) > run.regime.epochs:
                 continue
             coarse = [split.images.shape(i) for i in range(len(split.images))]
-            if not self._budget.take(self._teacher.n_bytes(coarse)):
+            if not self._budget.take(len(changes) * self._teacher.n_bytes(coarse)):
                 continue
             stem = None
             if run.folder is not None:
                 stem = run.folder / f"teacher-{split.name}-{run.key[:16]}"
             self._known[split.name] = self._teacher.known(
-                split.fine, split.images, run.regime.pass_pixels, stem=stem
+                split.fine, split.images, run.regime.pass_pixels, changes=changes, stem=stem
             )
             split.fine = None  # is not read any more
 
@@ -266,7 +269,8 @@ class _Distilled:
     def losses(self, split: Split, seen: Seen) -> Tensor:
         """Return the distance from the teacher on each piece."""
         if seen.fine is None:
-            known, targets = stacked(self._known[split.name], seen.indices)
+            views = list(zip(seen.indices, seen.changes, strict=True))
+            known, targets = stacked(self._known[split.name], views)
             device = seen.logits.device
             known, targets = known.to(device), [t.to(device) for t in targets]
         else:

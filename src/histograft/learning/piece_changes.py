@@ -47,6 +47,22 @@ class Change:
         return before[::-1] if self.turns % 2 else before
 
 
+def all_changes(rule: PieceRule) -> tuple[Change, ...] | None:
+    """Return every change that a rule can draw, or None where they are without number.
+
+    Examples
+    --------
+    >>> len(all_changes("flips")), all_changes("jitter-flips")
+    (4, None)
+    """
+    if rule == "none":
+        return (Change(),)
+    if rule == "flips":
+        both = (False, True)
+        return tuple(Change(mirrored=m, flipped=f) for m in both for f in both)
+    return None
+
+
 def draw_change(rule: PieceRule, *, seed: int, epoch: int, index: int) -> Change:
     """Draw what happens to a piece in an epoch.
 

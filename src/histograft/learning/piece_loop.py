@@ -120,19 +120,22 @@ class PieceLoop:
         self, split: Split, plan: Iterable[tuple[int, list[int]]]
     ) -> Generator[Batch, None, None]:
         """Yield step, pieces and raw pixels at each scale that is read, pass by pass."""
-        # validation pieces are never changed
-        rule = self.regime.augment if split is self.train else "none"
-        epoch, seed = self.progress.epoch, self.regime.seed
 
         def prepare(job: tuple[int, list[int]]) -> list[Tensor]:
             _, group = job
-            changes = [draw_change(rule, seed=seed, epoch=epoch, index=i) for i in group]
+            changes = self._changes(split, group)
             sources = [source for source in (split.images, split.fine) if source is not None]
             return [_stacked(source, group, changes) for source in sources]
 
         with closing(ahead(plan, prepare)) as stream:
             for (step, group), raw in stream:
                 yield step, group, raw
+
+    def _changes(self, split: Split, indices: Sequence[int]) -> list[Change]:
+        """Return how pieces are changed in this epoch; those of validation never are."""
+        rule = self.regime.augment if split is self.train else "none"
+        seed, epoch = self.regime.seed, self.progress.epoch
+        return [draw_change(rule, seed=seed, epoch=epoch, index=i) for i in indices]
 
     def _losses(
         self, split: Split, group: list[int], raw: Sequence[Tensor]
@@ -143,7 +146,8 @@ class PieceLoop:
         try:
             x = normalize(raw[0].to(self.fabric.device), spec.mean, spec.std)
             feature_map, logits = self.learner(x.contiguous(memory_format=self.memory_format))
-            seen = Seen(group, feature_map.float(), logits.float(), fine)
+            changes = self._changes(split, group)
+            seen = Seen(group, changes, feature_map.float(), logits.float(), fine)
             return self.objective.losses(split, seen), seen.logits
         except RuntimeError as error:
             raise _out_of_memory(error, raw) from error
@@ -178,10 +182,9 @@ class PieceLoop:
 
     def _passes(self, indices: Iterable[int]) -> list[list[int]]:
         """Group pieces of the training split as they are after this epoch's changes."""
-        rule, seed, epoch = self.regime.augment, self.regime.seed, self.progress.epoch
 
         def shapes(index: int) -> list[Shape]:
-            change = draw_change(rule, seed=seed, epoch=epoch, index=index)
+            [change] = self._changes(self.train, [index])
             return [change.shape(shape) for shape in self.train.shapes(index)]
 
         return passes(indices, shapes, self.regime.pass_pixels)

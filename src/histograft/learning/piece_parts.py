@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from histograft.learning.piece_changes import Change
 from histograft.learning.piece_regime import PieceRegime
 from histograft.learning.pieces import Decoded, Shape
 from histograft.learning.regime import RunOptions
@@ -48,8 +49,10 @@ class Seen:
 
     Attributes
     ----------
-    indices : sequence of int
+    indices : list of int
         Which pieces of their split.
+    changes : list of Change
+        How they were augmented.
     feature_map : Tensor, float32 (n, C, h, w)
         The network's last feature map.
     logits : Tensor, float32 (n, K)
@@ -59,6 +62,7 @@ class Seen:
     """
 
     indices: list[int]
+    changes: list[Change]
     feature_map: Tensor
     logits: Tensor
     fine: Tensor | None

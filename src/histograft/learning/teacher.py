@@ -17,10 +17,12 @@ from histograft.learning.batches import normalize
 from histograft.learning.distillation_loss import DistillationLoss
 from histograft.learning.frozen import stored_or_computed
 from histograft.learning.network import Network, NetworkSpec
+from histograft.learning.piece_changes import Change, changed
 from histograft.learning.pieces import Decoded, passes
 from histograft.learning.shapes import map_shape, shape_only
 
-Known = dict[int, tuple[Tensor, list[Tensor]]]
+View = tuple[int, Change]  # a piece, and how it is changed
+Known = dict[View, tuple[Tensor, list[Tensor]]]
 
 
 class MapAndLogits(nn.Module):
@@ -141,6 +143,7 @@ class Teacher:
         coarse: Decoded,
         most_pixels: int | None,
         *,
+        changes: Sequence[Change] = (Change(),),
         stem: Path | None = None,
         on_pass: Callable[[int, int], None] | None = None,
     ) -> Known:
@@ -152,16 +155,18 @@ class Teacher:
             The pieces at both scales; of the coarse ones only sizes are read.
         most_pixels : int or None
             See `passes`.
+        changes : sequence of Change
+            Each piece is looked at with each of them; none may be a turn or in color.
         stem : pathlib.Path, optional
             Where outputs are kept for a run after this one; numbers and ``.npy`` are added. It
             must change with whatever changes the outputs.
         on_pass : callable, optional
-            Called with (pass from 1, number of passes).
+            Called with (group from 1, number of groups).
 
         Returns
         -------
         dict
-            From the number of a piece to its logits (K) and targets, on the CPU.
+            From the number of a piece and its change to logits (K) and targets, on the CPU.
         """
 
         def shapes(index: int) -> tuple[tuple[int, int], ...]:
@@ -171,38 +176,49 @@ class Teacher:
         found: Known = {}
         for number, group in enumerate(groups):
             size = self.map_size(coarse.shape(group[0]))
-            path = None if stem is None else stem.with_name(f"{stem.name}-{number:06d}.npy")
             k, n_maps = len(self.network.spec.classes), self.loss.n_targets
             channels = map_shape(self._student, *coarse.shape(group[0]))[0] if n_maps else 0
-            width = k + n_maps * channels * size[0] * size[1]
-            rows = torch.from_numpy(
-                stored_or_computed(path, _Rows(self, fine, group, size), (len(group), width))
-            )
-            maps = rows[:, k:].reshape(len(group), n_maps, channels, *size)
-            for i, index in enumerate(group):
-                found[index] = rows[i, :k], list(maps[i])
+            shape = len(group) * len(changes), k + n_maps * channels * size[0] * size[1]
+            path = None if stem is None else stem.with_name(f"{stem.name}-{number:06d}.npy")
+            compute = _Rows(self, fine, group, changes, size)
+            rows = torch.from_numpy(stored_or_computed(path, compute, shape))
+            maps = rows[:, k:].reshape(len(rows), n_maps, channels, *size)
+            for i, view in enumerate((index, change) for change in changes for index in group):
+                found[view] = rows[i, :k], list(maps[i])
             if on_pass is not None:
                 on_pass(number + 1, len(groups))
         return found
 
 
 class _Rows:
-    """Outputs on a group of pieces as rows of one array, when they are asked for."""
+    """Outputs on a group of pieces as rows of one array, when they are asked for.
+
+    Change after change, as many passes as changes: a group is as large as a pass may be.
+    """
 
     def __init__(
-        self, teacher: Teacher, fine: Decoded, group: Sequence[int], size: tuple[int, int]
+        self,
+        teacher: Teacher,
+        fine: Decoded,
+        group: Sequence[int],
+        changes: Sequence[Change],
+        size: tuple[int, int],
     ) -> None:
-        self.teacher, self.fine, self.group, self.size = teacher, fine, group, size
+        self.teacher, self.fine, self.group = teacher, fine, group
+        self.changes, self.size = changes, size
 
     def __call__(self) -> NDArray[np.float32]:
-        stacked = np.stack([self.fine.checked(i) for i in self.group])
-        raw = torch.from_numpy(stacked).permute(0, 3, 1, 2)
-        logits, targets = self.teacher.outputs(raw, self.size)
-        parts = [logits, *(t.flatten(1) for t in targets)]
-        return torch.cat(parts, 1).cpu().numpy()
+        pieces = [self.fine.checked(i) for i in self.group]
+        rows = []
+        for change in self.changes:
+            raw = torch.stack([changed(piece, change) for piece in pieces])
+            logits, targets = self.teacher.outputs(raw, self.size)
+            rows.append(torch.cat([logits, *(t.flatten(1) for t in targets)], 1).cpu())
+        return torch.cat(rows).numpy()
 
 
-def stacked(known: Known, indices: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+def stacked(known: Known, views: Sequence[View]) -> tuple[Tensor, list[Tensor]]:
     """Return the remembered outputs on pieces of one size as a batch."""
-    logits = torch.stack([known[i][0] for i in indices])
-    return logits, [torch.stack(t) for t in zip(*(known[i][1] for i in indices), strict=True)]
+    found = [known[view] for view in views]
+    logits = torch.stack([logits for logits, _ in found])
+    return logits, [torch.stack(t) for t in zip(*(maps for _, maps in found), strict=True)]
