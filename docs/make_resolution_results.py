@@ -5,7 +5,7 @@ from the tables::
 
     python docs/make_resolution_results.py --data ../shared --run runs/resolution
 
-Meant to take less than two hours on two idle CPU cores; it can be interrupted and run again.
+Meant to take less than 75 minutes on two idle CPU cores; it can be interrupted and run again.
 ``--smoke`` tries all of it on a few images and writes its page into the run. Paper: DiPalma et al.
 2021, doi:10.1016/j.artmed.2021.102136.
 """
@@ -51,7 +51,7 @@ class Set:
 
 # Small batches: a few dozen images in batches of 32 would be one or two steps an epoch.
 RELATIVE = (
-    "--scale", "relative", "--ladder", "2", "4", "--epochs", "15", "--batch-size", "8",
+    "--scale", "relative", "--ladder", "2", "4", "--epochs", "25", "--batch-size", "8",
 )  # fmt: skip
 SETS = {
     "colon-polito": Set(24, 48, 60, RELATIVE),
@@ -61,21 +61,12 @@ SETS = {
         5,
         20,
         (
-            "--teacher-mpp",
-            "1",
-            "--ladder",
-            "2",
-            "4",
-            "8",
-            "16",
-            "--epochs",
-            "12",
-            "--batch-size",
-            "2",
+            "--teacher-mpp", "1", "--ladder", "2", "4", "8", "16", "--epochs", "20",
+            "--batch-size", "2",
         ),
         ("case-4", "P9"),
     ),
-}
+}  # fmt: skip
 # The paper's loss, network, optimizer and weight decay are the defaults. The last epoch is kept:
 # with so few labels none are left for choosing.
 COMMON = (
@@ -290,7 +281,7 @@ Written by `python docs/make_resolution_results.py`, which draws the sets and ru
 {commands}
 ```
 
-**What is reduced.** 15 epochs (osteosarcoma60: 12) instead of 100; 5 to 60 labelled images a
+**What is reduced.** 25 epochs (osteosarcoma60: 20) instead of 100; 5 to 60 labelled images a
 class; batches of 8 (osteosarcoma60: 2) instead of 32, so that there are steps enough;
 flips without color jitter; no validation images, so the last epoch is kept. Networks begin
 at random, as in the paper, and so trained they are weak: this says whether distillation helps at

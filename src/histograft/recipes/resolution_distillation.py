@@ -11,8 +11,9 @@ from histograft.core.artefact import Artefact, open_artefact
 from histograft.core.configuration import Role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
+from histograft.recipes.piece_trainings import train_all
 from histograft.recipes.steps import Recipe, command_line
-from histograft.verbs.distill import Distill, distill
+from histograft.verbs.distill import Distill
 from histograft.verbs.export import Export, export, missing_packages
 from histograft.verbs.ladder import Ladder, ladder
 from histograft.verbs.rescale import Rescale, rescale
@@ -110,7 +111,8 @@ class ResolutionDistillation:
     seed : int
         Root seed of splits and first of the seeds.
     workers : int
-        Processes that make pieces; all cores by default.
+        Processes that make pieces, and that train side by side on a CPU; one for each core by
+        default, fewer where memory is short. 1: one training after another, on all cores.
     device : str
         auto, cpu or cuda.
     """
@@ -218,10 +220,16 @@ def resolution_distillation(
     steps = _steps(config, finest)
     if config.print_commands:
         return "\n".join(command_line(verb, step, None) for verb, step in steps)
-    work: dict[str, Any] = {"rescale": rescale, "distill": distill, "ladder": ladder}
     recipe = Recipe(config.out, reporter)
-    for verb, step in steps[:-1]:
-        recipe.run(work[verb], step)
+    for verb, step in steps:
+        if verb == "rescale":
+            recipe.run(rescale, step)
+    trainings = [step for verb, step in steps if verb == "distill"]
+    fine = [step.fine or step.patches for step in trainings]
+    fine += [step.unlabelled_fine for step in trainings if step.unlabelled_fine]
+    root = config.out / "networks"
+    train_all(trainings, root, list(dict.fromkeys(fine)), config.workers, reporter)
+    recipe.commands += [command_line("distill", step, recipe.folder) for step in trainings]
     whole = command_line("run resolution-distillation", config, config.out)
     report = _report(config, steps, _levels(config, finest), (whole, *recipe.commands))
     made = ladder(report, reporter)
