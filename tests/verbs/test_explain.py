@@ -84,12 +84,15 @@ def test_what_is_written(made, tools):
 
 
 def test_numbers_are_those_of_the_network(made, tools):
-    """Probabilities and maps of the table against the network called by hand."""
+    """Probabilities of the table against the network called by hand; the paper's maps."""
     import torch
 
     from histograft.verbs.networks import load_network
 
-    explain(tools, made, "by-hand", "--n", 3, "--shown", "true", "--tsne", "none")
+    explain(tools, made, "by-hand", "--n", 3, "--shown", "true", "--tsne", "paper", "--seed", 7)
+    page = (made / "by-hand" / "index.html").read_text(encoding="utf-8")
+    for told in ("learning rate 200", "initialization random", "standardized no", "seed 7,"):
+        assert told in page
     table = pd.read_csv(made / "by-hand" / "explained.csv")
     patches = tools.read_patches(made / "patches").set_index("patch_id")
     network = load_network(open_artefact(made / "one"))

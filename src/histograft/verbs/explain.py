@@ -14,7 +14,7 @@ from histograft.verbs.explanation import Explanation
 from histograft.verbs.mask_classes import parse_mask_classes
 from histograft.verbs.network_spaces import Tsne
 
-VERSION = 1
+VERSION = 2
 Method = Literal[
     "grad-cam",
     "grad-cam++",

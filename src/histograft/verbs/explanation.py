@@ -199,7 +199,10 @@ class Explanation:
             self.patches.facts["dataset"],
             self.patches.facts["task"] == "multilabel",
             tsne_settings(self.config.tsne),
-            child_seed(self.config.seed, "t-SNE"),
+            # The paper's generator began at the seed itself.
+            self.config.seed
+            if self.config.tsne == "paper"
+            else child_seed(self.config.seed, "t-SNE"),
         )
         points, scores = [], []
         settings: dict[str, Any] = {}
