@@ -7,16 +7,18 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from histograft.core.artefact import Artefact, open_artefact
+from histograft.core.artefact import open_artefact
 from histograft.core.configuration import Role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.recipes.piece_trainings import train_all
 from histograft.recipes.steps import Recipe, command_line
+from histograft.verbs.classify import Classify, classify
 from histograft.verbs.distill import Distill
 from histograft.verbs.export import Export, export, missing_packages
 from histograft.verbs.ladder import Ladder, ladder
 from histograft.verbs.rescale import Rescale, rescale
+from histograft.verbs.slide_samples import read_slide_samples, slide_table
 from histograft.verbs.sources import read_source
 
 
@@ -33,7 +35,8 @@ class ResolutionDistillation:
     ----------
     samples : Path
         A samples.csv (columns file, label, and if known group, split, mpp), a folder with one, or
-        a folder of class folders. Images may have any sizes.
+        a folder of class folders. Images may have any sizes. Or a slides.csv (columns slide_id,
+        file, label), of whose slides each piece of tissue is one image; see `histograft rescale`.
     out : Path
         Folder for everything.
     unlabelled : tuple of Path
@@ -42,6 +45,11 @@ class ResolutionDistillation:
     unlabelled_shares : tuple of float
         Shares of each unlabelled set to learn from, such as 0.5 1.0; by whole groups, a smaller
         share lies in a larger one.
+    predict_slides : Path
+        A slides.csv (without labels), or pieces in any form that SAMPLES may have: OUT/predicted
+        holds what the student that the answer names says of them at its level.
+    least_tissue_mm2 : float
+        Slides: least area of a piece of tissue in mm²; smaller ones are left out.
     teacher_mpp : float
         µm/px of the teacher, or "native" where all images have one scale.
     ladder : tuple of float
@@ -121,6 +129,8 @@ class ResolutionDistillation:
     out: Annotated[Path, Role.OUTPUT]
     unlabelled: Annotated[tuple[Path, ...], Role.INPUT] = ()
     unlabelled_shares: tuple[float, ...] = (1.0,)
+    predict_slides: Annotated[Path | None, Role.INPUT] = None
+    least_tissue_mm2: float = 0.25
     teacher_mpp: float | Literal["native"] = "native"
     ladder: tuple[float, ...] = (2.0, 4.0, 8.0)
     scale: Literal["mpp", "relative"] = "mpp"
@@ -233,30 +243,38 @@ def resolution_distillation(
     whole = command_line("run resolution-distillation", config, config.out)
     report = _report(config, steps, _levels(config, finest), (whole, *recipe.commands))
     made = ladder(report, reporter)
+    wanted = made.facts["answer_network"]
+    if wanted is None:
+        reporter.note("no student is shown to be good enough, so none is exported or predicts")
+        return made.path / "index.html"
+    [chosen] = [s.out for v, s in steps if v == "distill" and open_artefact(s.out).id == wanted]
     if config.export != "none":
-        _export(config, steps, made, reporter)
+        _export(config, chosen, reporter)
+    if config.predict_slides is not None:
+        _predict(config, config.predict_slides, chosen, finest, reporter)
     return made.path / "index.html"
 
 
-def _export(
-    config: ResolutionDistillation,
-    steps: list[tuple[str, Any]],
-    report: Artefact,
-    reporter: Reporter,
+def _predict(
+    config: ResolutionDistillation, slides: Path, chosen: Path, finest: float, reporter: Reporter
 ) -> None:
-    """Export the network that the answer names; without an answer there is none to be exported."""
-    wanted = report.facts["answer_network"]
-    if wanted is None:
-        reporter.note("no student is shown to be good enough, so none is exported")
-        return
+    """Let the network that the answer names classify slides at its level."""
+    level, out = float(open_artefact(chosen).facts["level"]), config.out / "predicted"
+    pieces = rescale(_pieces(config, slides, out / "pieces", level, finest), reporter)
+    classify(
+        Classify(pieces.path, network=chosen, out=out / "classes", device=config.device), reporter
+    )
+
+
+def _export(config: ResolutionDistillation, chosen: Path, reporter: Reporter) -> None:
+    """Export the network that the answer names."""
     if missing_packages() and config.export == "auto":
         reporter.note(
             f"the student is not written as ONNX: {', '.join(missing_packages())} not installed "
             "(pip install 'histograft[export]')"
         )
         return
-    [source] = [s.out for v, s in steps if v == "distill" and open_artefact(s.out).id == wanted]
-    export(Export(source, out=config.out / "student", seed=config.seed), reporter)
+    export(Export(chosen, out=config.out / "student", seed=config.seed), reporter)
 
 
 def _teacher_level(config: ResolutionDistillation) -> float:
@@ -264,8 +282,7 @@ def _teacher_level(config: ResolutionDistillation) -> float:
         return float(config.teacher_mpp)
     if config.scale == "relative":
         return 1.0
-    stated = read_source(config.samples).table["mpp"].dropna().unique()
-    found = sorted({float(m) for m in stated})
+    found = _native_scales(config)
     if not found and config.mpp is not None:
         found = [config.mpp]
     if len(found) != 1:
@@ -274,6 +291,16 @@ def _teacher_level(config: ResolutionDistillation) -> float:
             "give --teacher-mpp in µm/px, state --mpp, or give factors by --scale relative",
         )
     return found[0]
+
+
+def _native_scales(config: ResolutionDistillation) -> list[float]:
+    """Every µm/px that images or slides state."""
+    slides = slide_table(config.samples)
+    if slides is None:
+        source = read_source(config.samples)
+    else:
+        source = read_slide_samples(slides, name=None, mpp=config.mpp)
+    return sorted({float(mpp) for mpp in source.table["mpp"].dropna().unique()})
 
 
 def _levels(config: ResolutionDistillation, finest: float) -> list[Path]:
@@ -332,9 +359,11 @@ def _pieces(
     level: float,
     finest: float | None = None,
 ) -> Rescale:
+    least = config.least_tissue_mm2 if slide_table(samples) else Rescale.least_tissue_mm2
     return Rescale(
         samples,
         out=out,
+        least_tissue_mm2=least,
         level=level,
         scale=config.scale,
         mpp=config.mpp,
