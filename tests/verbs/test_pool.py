@@ -221,6 +221,18 @@ def test_the_pixels_of_the_nearest_tiles_are_those_of_the_slide(scanned, tools, 
     assert "there already" in again.err
 
 
+def test_another_patient_than_when_embedded_is_told(embedded, tools, tmp_path):
+    a, b, c = "TCGA-05-000A-01Z-00-DX1", "TCGA-05-000B-01Z-00-DX1", "TCGA-05-000C-01A-01-TS1"
+    rows = [(a, "a.tif", "TCGA-05-000X"), (b, "b.tif", "TCGA-05-000B"), (c, "c.tif", "")]
+    table = tmp_path / "other.csv"
+    pd.DataFrame(rows, columns=["slide_id", "file", "patient_id"]).to_csv(table, index=False)
+    outcome = tools.ok("pool", embedded(), "--out", tmp_path / "out", "--slides", table)
+    said = " ".join(outcome.err.split())
+    assert "other.csv: 1 slide of another patient than when embedded" in said
+    assert f"such as {a} (TCGA-05-000X, then TCGA-05-000A): patients are taken as embedded" in said
+    assert "TCGA-05-000A" in features(tmp_path / "out")
+
+
 def test_slides_that_are_gone_are_told_and_left_out(scanned, tools, tmp_path):
     for name in ("slides.csv", "a.tif"):
         (tmp_path / name).write_bytes((scanned / name).read_bytes())

@@ -44,7 +44,7 @@ class Pool:
         Folder of the features artefact; new, empty, or of the same unfinished run.
     slides : Path
         The table of slides that was embedded, to keep the pixels of each slide's tile nearest to
-        its mean.
+        its mean. Patients are those that the table named when it was embedded.
     weighting : str
         "tiles": each tile counts alike, as in the FTX paper; "slides": each slide counts alike.
     models : tuple of str
@@ -102,6 +102,7 @@ def pool(config: Pool, reporter: Reporter = SILENT) -> Artefact:
     entries = None
     if config.slides is not None:
         entries = {entry.slide_id: entry for entry in read_slides(config.slides)}
+        _tell_other_patients(config.slides, entries, listed, reporter)
     settings = fields_with_role(config, Role.SETTING) | {"keeps_tiles": entries is not None}
     identity = Identity("features", "pool", VERSION, settings, (listed.as_input("features"),))
 
@@ -109,6 +110,28 @@ def pool(config: Pool, reporter: Reporter = SILENT) -> Artefact:
         return _pool(config, listed, entries, draft, reporter)
 
     return make_once(config.out, identity, work, reporter)
+
+
+def _tell_other_patients(
+    table: Path, entries: dict[str, SlideEntry], listed: Artefact, reporter: Reporter
+) -> None:
+    """Warn where a table names other patients than when it was embedded, which count."""
+    embedded = read_list(listed).set_index("slide_id")["patient_id"]
+    embedded = embedded.astype(object).where(embedded.notna(), None)
+    other = {
+        str(name): (entries[name].patient_id, patient or "none")
+        for name, patient in embedded.items()
+        if name in entries and entries[name].patient_id not in (None, patient)
+    }
+    if not other:
+        return
+    name, (now, before) = next(iter(other.items()))
+    reporter.warn(
+        f"{table}: {counted(len(other), 'slide')} of another patient than when embedded, such as "
+        f"{name} ({now}, then {before}): patients are taken as embedded; to change them, run the "
+        "same `histograft embed` again with this table, which keeps the slides that are done, and "
+        "pool into another folder"
+    )
 
 
 def _pool(
