@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from histograft.core.artefact import open_artefact
+from histograft.core.errors import InputError
 from histograft.recipes.matrix_plan import plan_matrix
 from histograft.recipes.transfer_matrix import PRESETS, TransferMatrix
 
@@ -103,6 +104,22 @@ def test_imagenet_starts_have_a_direct_control(tmp_path):
         ("imagenet", "imagenet", "resnet18")
     ]
     assert not any(cell.control == "scratch" for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"sets": ("lung", "lung")}, "given twice"),
+        ({"sources": ("lung",), "targets": ("lung",)}, "only source and the only target"),
+    ],
+)
+def test_a_matrix_without_transfers_is_refused(tmp_path, fields, message):
+    for name in ("lung", "colon"):
+        (tmp_path / name).mkdir()
+    given = {"sets": ("lung", "colon")} | fields
+    given["sets"] = tuple(tmp_path / name for name in given["sets"])
+    with pytest.raises(InputError, match=message):
+        plan_matrix(TransferMatrix(out=tmp_path / "run", **given))
 
 
 def test_unknown_names_are_refused(tools, tmp_path):

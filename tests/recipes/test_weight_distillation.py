@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from histograft.core.errors import InputError
 from histograft.recipes.weight_distillation import WeightDistillation, weight_distillation
 
 SMALL = (
@@ -81,6 +82,16 @@ def test_pairs_and_all_of_three_sources(tmp_path):
     fused = [line for line in lines if line.startswith("histograft fuse")]
     assert len(fused) == 4  # a+b, a+c, b+c, a+b+c
     assert any("b+c" in line for line in fused)
+
+
+def test_a_target_that_is_a_source_is_refused(tmp_path):
+    """Its network would be fused with networks and tuned again on what it has seen."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    a, b = tmp_path / "a", tmp_path / "b"
+    config = WeightDistillation(sources=(a, b), target=b, out=tmp_path / "run", print_commands=True)
+    with pytest.raises(InputError, match="given twice"):
+        weight_distillation(config)
 
 
 def test_unknown_sources_are_refused(tools, done):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from histograft.core.artefact import open_artefact
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT
+from histograft.verbs import transfer_start
 from histograft.verbs.networks import find_start
 from histograft.verbs.patch_images import load_patches
 from histograft.verbs.transfer import Transfer, transfer
@@ -150,6 +152,16 @@ def test_another_scale_is_warned_of_recorded_and_refused_if_asked(made, tmp_path
         transfer(config(made, tmp_path / "strict", strict_scale=True, **other))
 
 
+def test_scales_that_are_not_known_are_refused_if_asked(made, monkeypatch):
+    table = pd.DataFrame({"mpp": [None, None]}, dtype=float)
+    start = find_start(str(made / "source"), None)
+    monkeypatch.setattr(transfer_start, "load_spec", lambda _: SimpleNamespace(mpp=None))
+    both = {"source_mpp": None, "target_mpp": None}
+    assert transfer_start.compare_scales(start, table, SILENT, strict=False) == both
+    with pytest.raises(InputError, match="unknown scale"):
+        transfer_start.compare_scales(start, table, SILENT, strict=True)
+
+
 def test_a_source_that_saw_the_test_rows_is_refused(made, tmp_path, tools):
     # The same images, dealt in another way: what was training is testing now.
     tools.ok(
@@ -165,7 +177,7 @@ def test_a_target_of_one_class_is_refused(made, tmp_path, tools):
     tools.ok(
         "standardize", "--samples", source, "--out", tmp_path / "patches", "--target-mpp", 1, *CUT
     )
-    with pytest.raises(InputError, match="class"):
+    with pytest.raises(InputError, match=r"patches shows one class only \(gland\)"):
         transfer(config(made, tmp_path / "cell", patches=tmp_path / "patches"))
 
 

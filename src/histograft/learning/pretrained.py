@@ -70,7 +70,8 @@ def _downloading(architecture: str) -> Iterator[None]:
         raise InputError(
             f"timm could not get pretrained weights for {architecture!r}: {reason[:200]}",
             f"on a machine with network access download {_source_of(architecture)}, bring the "
-            "file here and give it with --weights FILE, or start from --weights random",
+            "file here and give it with --weights FILE (train, transfer: --init FILE), or start "
+            "from random weights",
         ) from error
     finally:
         hub.HF_HUB_OFFLINE = offline

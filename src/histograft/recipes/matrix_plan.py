@@ -44,9 +44,13 @@ def plan_matrix(config: TransferMatrix) -> Plan:
     Trial t of a transfer tunes the source of trial t, so that the spread over trials has the
     chance of both trainings in it, and no source is chosen by a result.
     """
-    known = list(names_of_sets(list(config.sets)).values())
+    known = list(_names(config).values())
     sources = _chosen(config.sources, known, "--sources")
     targets = _chosen(config.targets, known, "--targets")
+    if not any(source != target for source in sources for target in targets):
+        raise InputError(
+            f"{sources[0]} is the only source and the only target", "give two sets or more"
+        )
     used = [name for name in known if name in (*sources, *targets)]
     patches, data = planned_patches(config, used)
     cells = [
@@ -63,7 +67,7 @@ def planned_patches(
 ) -> tuple[dict[str, Path], list[Job]]:
     """Give the folder of each set's patches, and the jobs that make those that are not there."""
     patches, data = {}, []
-    for path, name in names_of_sets(list(config.sets)).items():
+    for path, name in _names(config).items():
         if used is not None and name not in used:
             continue
         if is_artefact(path):
@@ -72,6 +76,16 @@ def planned_patches(
         patches[name] = config.out / "patches" / name
         data.append(Job("standardize", _standardize(config, path, name)))
     return patches, data
+
+
+def _names(config: TransferMatrix | WeightDistillation) -> dict[Path, str]:
+    names = names_of_sets(list(config.sets))
+    if len(names) < len(config.sets):
+        raise InputError(
+            f"one of the sets {', '.join(map(str, config.sets))} is given twice",
+            "give each set once; a set is no source of itself",
+        )
+    return names
 
 
 def network_jobs(

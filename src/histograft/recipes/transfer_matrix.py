@@ -108,7 +108,8 @@ class TransferMatrix:
     per_class : tuple of str
         Most images of a class by split, such as train=100 val=50, drawn at random.
     strict_scale : bool
-        Refuse transfers between sets that are not at one scale; otherwise the report names them.
+        Refuse transfers between sets that are not known to be at one scale; otherwise the report
+        names them.
     precision : str
         Arithmetic of the trainings, as Lightning Fabric names it.
     print_commands : bool

@@ -113,7 +113,7 @@ class WeightDistillation:
     per_class : tuple of str
         Most images of a class by split, such as train=100 val=50, drawn at random.
     strict_scale : bool
-        Refuse sets that are not at one scale; otherwise the report names them.
+        Refuse sets that are not known to be at one scale; otherwise the report names them.
     precision : str
         Arithmetic of the trainings, as Lightning Fabric names it.
     print_commands : bool

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from histograft.core.artefact import Artefact, Draft
+from histograft.core.reporter import counted
 from histograft.figures.numerals import (
     NOTHING,
     format_p,
@@ -285,7 +286,10 @@ def _notices(cells: Sequence[Cell]) -> tuple[str, ...]:
         lines.append(f"Source and target are not known to be at one scale: {', '.join(scales)}.")
     few = min((len(c.trials) for c in cells), default=0)
     if few < 3:
-        lines.append(f"There are cells with {few} trial(s); three or more tell how seeds scatter.")
+        lines.append(
+            f"There are cells with {counted(few, 'trial')} only; three or more tell how seeds "
+            "scatter."
+        )
     return tuple(lines)
 
 

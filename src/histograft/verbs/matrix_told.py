@@ -91,9 +91,9 @@ def _tunings(known: pd.DataFrame) -> list[str]:
         ["init", "tune", "compared_with"], sort=False
     ):
         lines.append(
-            f"{STARTS.get(str(start), str(start))}, {tune}-tuning: mean difference to "
-            f"{AGAINST[str(control)]} {points(float(rows['difference'].mean()))} points over "
-            f"{counted(len(rows), 'transfer')}"
+            f"{STARTS.get(str(start), str(start))}, {tune}-tuning: "
+            f"{points(float(rows['difference'].mean()))} points on average over "
+            f"{counted(len(rows), 'transfer')}, against {AGAINST[str(control)]}"
         )
     return lines
 

@@ -98,7 +98,7 @@ class Transfer:
         Permute the weights of the source within each tensor: a control that keeps their scale
         and nothing of what was learned.
     strict_scale : bool
-        Refuse a source that learned at another µm/px than the patches have.
+        Refuse a source that is not known to have learned at the µm/px of the patches.
     source : str
         Name of the source in tables; by default the set that the network was tuned on.
     start : str
@@ -204,7 +204,7 @@ def transfer(config: Transfer, reporter: Reporter = SILENT) -> Artefact:
 
     def work(draft: Draft) -> Artefact:
         table = load_patches(patches)
-        _require_splits(table, patches, config)
+        _require_target(table, patches, config)
         refuse_seen(start, table)
         scales = compare_scales(start, table, reporter, strict=config.strict_scale)
         runs = _runs(config, start, patches, table, draft, reporter)
@@ -217,7 +217,7 @@ def transfer(config: Transfer, reporter: Reporter = SILENT) -> Artefact:
     return make_once(config.out, identity, work, reporter)
 
 
-def _require_splits(table: pd.DataFrame, patches: Artefact, config: Transfer) -> None:
+def _require_target(table: pd.DataFrame, patches: Artefact, config: Transfer) -> None:
     needed = ("test",) if config.tune == "none" else ("train", "val", "test")
     for split in needed:
         if not (table["split"] == split).any():
@@ -226,6 +226,12 @@ def _require_splits(table: pd.DataFrame, patches: Artefact, config: Transfer) ->
                 "standardize it with a --val-fraction and a --test-fraction above 0, or with a "
                 "split column that has them",
             )
+    classes = patches.facts["classes"]
+    if len(classes) < 2 and patches.facts["task"] == "multiclass":
+        raise InputError(
+            f"{patches.path} shows one class only ({classes[0]}): nothing is to be told apart",
+            "take a target with two classes or more",
+        )
 
 
 def _runs(

@@ -81,13 +81,12 @@ def compare_scales(
     differ = (known is None) != (here is None) or (
         known is not None and here is not None and abs(known / here - 1) > SAME_SCALE
     )
+    text = (
+        f"{start.artefact.path.name} learned at {_shown(known)}, these patches have {_shown(here)}"
+    )
+    if strict and (differ or known is None):
+        raise InputError(text, "standardize both sets to one --target-mpp")
     if differ:
-        text = (
-            f"{start.artefact.path.name} learned at {_shown(known)}, these patches have "
-            f"{_shown(here)}"
-        )
-        if strict:
-            raise InputError(text, "standardize both sets to one --target-mpp")
         reporter.warn(text)
     return both
 
