@@ -73,7 +73,7 @@ def test_problems_and_remarks_name_the_slide(look, slide, tmp_path):
     outcome = look(
         **{
             "cut[1]": {"file": "cut.tif", "patient_id": "p"},
-            "absent": {"file": "absent.tif", "patient_id": "p"},
+            "absent": {"file": "deep/absent.tif", "patient_id": "p"},
             "coarse": {"file": slide("coarse.tif", mpp=4), "patient_id": "p"},
             "glass": {"file": slide("glass.tif", glass), "patient_id": "p"},
             "anonymous": {"file": "good.tif"},
@@ -91,7 +91,8 @@ def test_problems_and_remarks_name_the_slide(look, slide, tmp_path):
     assert found["coarse"][0] == ["384×320", "4", "–", "–", "problem"]
     assert found["coarse"][1] == ["openslide (generic-tiff)", "2 levels", "openslide.mpp"]
     for said in (
-        "cut[1]: cut.tif is no slide that can be read", "absent: absent.tif is not there",
+        "cut[1]: cut.tif is no slide that can be read",
+        f"absent: deep/absent.tif is not there: looked for {tmp_path}/deep/absent.tif",
         "--upsample allow", "glass: no tissue was found", "few: only 1 tile\n",
         "no patient is stated of 1 of 6 slides (anonymous …)", "add a column patient_id",
         "2 of 6 slides can be used (3 cannot, 1 without tissue)",

@@ -13,7 +13,7 @@ from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter, counted
 from histograft.verbs.slide_faults import named_faults
 from histograft.verbs.slide_plan import SlidePlan, TileRules, plan_slide
-from histograft.verbs.slides import SlideEntry, read_slides, tell_without_patient
+from histograft.verbs.slides import SlideEntry, read_slides, refuse_absent, tell_without_patient
 from histograft.verbs.tile_stream import reading_threads
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def doctor(config: Doctor, reporter: Reporter = SILENT) -> list[Diagnosis]:
     found = []
     with reporter.task("slides", len(entries)) as task:
         for entry in entries:
-            found.append(_examine(entry, rules))
+            found.append(_examine(entry, config.slides, rules))
             task.advance(1, entry.slide_id)
     return found
 
@@ -177,8 +177,9 @@ def _tile_rules(config: Doctor) -> TileRules:
     )
 
 
-def _examine(entry: SlideEntry, rules: TileRules) -> Diagnosis:
+def _examine(entry: SlideEntry, table: Path, rules: TileRules) -> Diagnosis:
     try:
+        refuse_absent(entry, table)
         plan = plan_slide(entry, rules)
         seconds, unreadable = _sample(entry, plan, rules)
     except InputError as error:

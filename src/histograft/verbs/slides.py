@@ -164,7 +164,7 @@ def refuse_absent(entry: SlideEntry, table: Path) -> None:
     >>> entry = SlideEntry("a", Path("/scans/lung/a.svs"), None, None, None)
     >>> refuse_absent(entry, Path("/scans/slides.csv"))
     Traceback (most recent call last):
-    histograft.core.errors.InputError: lung/a.svs is not there: looked for /scans/lung/a.svs ...
+    histograft.core.errors.InputError: lung/a.svs is not there: looked for /scans/lung/a.svs...
     """
     if entry.path.is_file():
         return
