@@ -146,6 +146,15 @@ def gene_list(folder, *genes):
     return folder / "genes.txt"
 
 
+def test_a_gene_that_was_asked_for_and_is_not_there_is_named(cohort, tools, tmp_path):
+    outcome = tools.ok(
+        "predict", "--features", cohort.paths["one"], "--expression", cohort.paths["expression"],
+        "--genes", gene_list(tmp_path, "LINEAR", "GHOST"), *QUICK, "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert "warning: left out: 1 gene (absent: GHOST)" in " ".join(outcome.err.split())
+    assert facts_of(tmp_path / "out")["drops"]["gene (absent: GHOST)"] == 1
+
+
 @pytest.mark.parametrize("kind", ["expression", "mutation"])
 def test_a_broken_run_goes_on_where_it_was(
     cohort, expression, mutation, tools, tmp_path, monkeypatch, kind

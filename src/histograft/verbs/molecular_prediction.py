@@ -11,7 +11,7 @@ from histograft.core.executor import open_threads
 from histograft.core.reporter import Reporter, counted
 from histograft.verbs.expression_prediction import predict_expression
 from histograft.verbs.feature_origins import tell_other_samples, tell_unlike
-from histograft.verbs.molecular_targets import MolecularTables, read_targets
+from histograft.verbs.molecular_targets import ALL, MolecularTables, read_targets
 from histograft.verbs.molecular_work import MolecularWork
 from histograft.verbs.mutation_prediction import predict_mutations
 from histograft.verbs.patient_features import PatientFeatures
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from histograft.verbs.predict import Predict
 
 DROPS = "drops.csv"
+GENE = "gene"
+NAMED = 9  # genes of a reason that are named, as many as the paper's
 
 
 def predict_molecular(
@@ -72,7 +74,7 @@ def predict_molecular(
     of_genes = DropList("prediction")
     predict = predict_mutations if work.targets.kind == "mutation" else predict_expression
     read = [features.drops, *([] if others is None else [others.drops]), work.targets.drops]
-    _tell_drops(join_drops(read), reporter)
+    _tell_drops(join_drops(read), reporter, all_genes=tables.genes == ALL)
     with open_threads(config.workers) as threads:
         found = predict(work, threads, of_genes, reporter)
     drops = join_drops([*read, of_genes.table()])
@@ -156,17 +158,28 @@ def _stacked(features: PatientFeatures, others: PatientFeatures) -> dict[str, pd
     return stacked
 
 
-def _tell_drops(drops: pd.DataFrame, reporter: Reporter) -> None:
+def _tell_drops(drops: pd.DataFrame, reporter: Reporter, *, all_genes: bool) -> None:
     """Count by reason what is not used; the whole table is written beside the predictions."""
     for what, n in _counted(drops).items():
         kind, _, why = what.partition(" ")
-        reporter.note(f"left out: {counted(n, kind)} {why}")
+        tell = reporter.note if all_genes or kind != GENE else reporter.warn
+        tell(f"left out: {counted(n, kind)} {why}")
 
 
 def _counted(drops: pd.DataFrame) -> dict[str, int]:
-    counts = drops.groupby(["kind", "reason"], sort=False)["count"].sum()
-    keys = counts.index.to_frame().itertuples(index=False)
-    return {f"{key.kind} ({key.reason})": int(n) for key, n in zip(keys, counts, strict=True)}
+    """Count by kind and reason; genes are few enough, and dear enough, to be named."""
+    found = {}
+    for (kind, reason), rows in drops.groupby(["kind", "reason"], sort=False):
+        why = f"{reason}: {_named(rows['name'])}" if kind == GENE else str(reason)
+        found[f"{kind} ({why})"] = int(rows["count"].sum())
+    return found
+
+
+def _named(names: pd.Series[str]) -> str:
+    """Name some, and how many more there are."""
+    different = list(dict.fromkeys(names))
+    more = f" and {len(different) - NAMED:,} more" if len(different) > NAMED else ""
+    return ", ".join(different[:NAMED]) + more
 
 
 def _facts(work: MolecularWork, drops: pd.DataFrame) -> dict[str, Any]:
