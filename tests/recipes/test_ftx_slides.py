@@ -162,6 +162,9 @@ def write_bad_tables(folder):
             (*TABLE_ONLY, "expression.tsv", "--variant-classes", "any"),
             "--variant-classes is for --mutations",
         ),
+        ((*STUDY, "--stain-reference", "none.json"), "none.json is not there"),
+        ((*STUDY, "--stain-reference", "a.png", "--stain", "none"), "no stain is normalized"),
+        (("--stain-reference", "a.png"), "--stain-reference is for --slides"),
         ((*STUDY, "--target-mpp", "keep"), "--slide-mpp"),
         ((*STUDY, "--slide-mpp", "-1"), "--slide-mpp"),
         ((*STUDY, "--slide-mpp", "0.25"), "give --slide-mpp 1 or more, or --upsample-slides allow"),
@@ -250,6 +253,8 @@ def test_what_the_presets_make_of_slides(luad):
     assert [e.target_mpp for e in made] == [0.25, 0.5, 0.5]
     assert [e.stain for e in made] == ["macenko-tile", "macenko-slide", "macenko-slide"]
     assert [e.stain_constants for e in made] == ["paper", "torchstain", "torchstain"]
+    own = Ftx(**luad | {"stain_reference": luad["out"]})
+    assert embed_config(own, "a", {"network": own.out}).stain_reference == luad["out"]
     assert paper.target_mpp == 0.5
     expression = prediction_configs(paper, (paper.out,), paper.out)[1]
     assert expression.constant_columns == "r"

@@ -119,6 +119,9 @@ class Ftx:
         are; with others "none" is better, and the map of tissue is doubtful without it.
     stain_constants : str
         Published constants of the normalization: torchstain (Io 240) or paper (Io 255).
+    stain_reference : Path
+        Normalize slides to these stains instead of the published: an image or slide of your own
+        laboratory, or the stain_reference.json of another run.
     lasso_rule : str
         Penalty of the lasso for mutations: min or 1se.
     constant_columns : str
@@ -205,6 +208,7 @@ class Ftx:
     slide_mpp: float | None = None
     stain: StainMode = "macenko-slide"
     stain_constants: StainConstants = "torchstain"
+    stain_reference: Annotated[Path | None, Role.INPUT] = None
     lasso_rule: Literal["min", "1se"] = "min"
     constant_columns: Literal["drop", "r"] = "drop"
     upsample_slides: Literal["allow", "error"] = "error"

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from histograft.core.errors import InputError
-from histograft.core.reporter import Reporter, counted
+from histograft.core.reporter import SILENT, Reporter, counted
 from histograft.core.units import check_mpp
 from histograft.verbs.embed import Embed
 from histograft.verbs.molecular_targets import ALL, Targets, read_targets
 from histograft.verbs.predict import Predict, tables_of
 from histograft.verbs.slide_faults import named_faults
-from histograft.verbs.slides import SlideEntry, read_slides, without_patient
+from histograft.verbs.slide_plan import TileRules
+from histograft.verbs.slides import SlideEntry, read_slides, refuse_absent, without_patient
+from histograft.verbs.stain_references import choose_reference
 from histograft.verbs.unused_options import refuse_unused
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 # The paper's nine genes, wherever --genes says nothing.
 MUTATION_GENES = "LUAD_NINE"
 OF_MUTATIONS = ("sequenced", "variant_classes")
+OF_SLIDES = ("stain_reference",)
 OF_EXPRESSION = ("expression_genes", "n_genes", "orientation", "transform")
 OTHER_STAIN = (
     "tiles of slides are normalized (--stain {stain}), patches are taken as they are: unless these "
@@ -57,6 +60,7 @@ def check_molecular(config: Ftx, reporter: Reporter) -> None:
             raise InputError(
                 "--mutations and --expression need slides", "give --slides SLIDES.csv as well"
             )
+        refuse_unused(config, OF_SLIDES, {}, "for --slides")
         return
     if not any(tables):
         raise InputError(
@@ -64,7 +68,11 @@ def check_molecular(config: Ftx, reporter: Reporter) -> None:
         )
     tiles = embed_config(config, "slides", {"network": Path()})
     entries = read_slides(config.slides)
-    _open_slides(entries, tiles, reporter)
+    _open_slides(entries, config.slides, tiles, reporter)
+    if config.stain_reference is not None:
+        choose_reference(
+            config.stain_reference, config.stain_constants, entries, _rules(tiles), SILENT
+        )
     patients = _patients(entries, config.slides, config.sample_types)
     if config.stain != "none":
         reporter.warn(OTHER_STAIN.format(stain=config.stain))
@@ -103,6 +111,7 @@ def embed_config(config: Ftx, name: str, source: dict[str, Any]) -> Embed:
         tile_px=config.patch_px,
         stain=config.stain,
         stain_constants=config.stain_constants,
+        stain_reference=config.stain_reference,
         upsample=config.upsample_slides,
         seed=config.seed,
         device=config.device,
@@ -185,11 +194,14 @@ def _patients(
     return sorted(set(cohort.slides["patient_id"]))
 
 
-def _open_slides(entries: Sequence[SlideEntry], tiles: Embed, reporter: Reporter) -> None:
+def _open_slides(
+    entries: Sequence[SlideEntry], table: Path, tiles: Embed, reporter: Reporter
+) -> None:
     """Open all slides, without a look at their tissue, and tell which can make no tiles."""
     faults: dict[str, InputError] = {}
     for entry in entries:
         try:
+            refuse_absent(entry, table)
             _open_slide(entry, tiles)
         except InputError as error:
             faults[entry.slide_id] = error
@@ -215,6 +227,12 @@ def _open_slide(entry: SlideEntry, tiles: Embed) -> None:
                 "would be invented",
                 f"give --slide-mpp {slide.mpp0:.3g} or more, or --upsample-slides allow",
             )
+
+
+def _rules(tiles: Embed) -> TileRules:
+    return TileRules(
+        tiles.target_mpp, tiles.tile_px, tiles.overlap, tiles.least_tissue, tiles.upsample
+    )
 
 
 def _require_something(targets: Targets, config: Predict) -> None:
