@@ -18,8 +18,11 @@ N = 160  # test pieces of 80 patients
 TRUTH = np.array(["a", "b"])[(np.arange(N) // 2) % 2]
 
 
-def network(folder, level, seed, wrong, *, teacher=None, start=None, n_unlabelled=0, n=N):
-    """A network artefact as `distill` makes it, without weights, wrong on some test pieces."""
+def network(folder, level, seed, wrong, *, teacher=None, start=None, n_unlabelled=0, n=N, slides=0):
+    """A network artefact as `distill` makes it, without weights, wrong on some test pieces.
+
+    With ``slides`` patients have eight pieces, and each of so many pieces is a slide.
+    """
     rng = np.random.default_rng(1000 * seed + wrong)
     right = np.ones(n, bool)
     right[rng.choice(n, wrong, replace=False)] = False
@@ -38,6 +41,14 @@ def network(folder, level, seed, wrong, *, teacher=None, start=None, n_unlabelle
             "p:b": 1 - p_a,
         }
     )
+    if slides:
+        number = np.arange(n)
+        truth = np.where((number // 8) % 2, "a", "b")
+        p_a = np.where(truth == TRUTH[:n], p_a, 1 - p_a)
+        scores = scores.assign(truth=truth, group=[f"p{i // 8}" for i in range(n)])
+        scores = scores.assign(slide_id=[f"s{i // slides}" for i in range(n)])
+        scores = scores.assign(**{"p:a": p_a, "p:b": 1 - p_a})
+        scores["predicted"] = np.where(p_a > 0.5, "a", "b")
     inputs = [Input("patches", "patches", str(level))]
     inputs += [Input("teacher", "network", teacher.id)] if teacher else []
     inputs += [Input("start", "network", start.id)] if start else []
@@ -80,6 +91,29 @@ def report(networks, tmp_path_factory):
         networks=tuple(n.path for n in networks), out=out, margin=0.04, draws=2000, repeats=0
     )
     return ladder(config)
+
+
+def test_pieces_slides_and_patients_are_judged_at_once(tmp_path):
+    made = []
+    for name, level, wrong in (("teacher", 1.0, 20), ("kd", 2.0, 30)):
+        own = network(
+            tmp_path / name, level, 0, wrong, slides=4, teacher=made[0] if made else None
+        )  # fmt: skip
+        made.append(own)
+    config = Ladder(
+        networks=tuple(n.path for n in made), out=tmp_path / "report", draws=200, repeats=0
+    )
+    report = ladder(config)
+    table = pd.read_csv(report.file("ladder.csv"))
+    rows = table[(table["condition"] == "kd") & (table["metric"] == "accuracy_top1")]
+    scores = pd.read_parquet(made[1].file("scores.parquet"))
+    of_kd = rows[rows["seed"].astype(str) == "all"].set_index("unit")["value"]
+    assert list(of_kd.index) == ["piece", "slide", "group"]
+    for unit, column in (("slide", "slide_id"), ("group", "group")):
+        means = scores.groupby(column).agg({"truth": "first", "p:a": "mean"})
+        expected = accuracy_score(means["truth"] == "a", means["p:a"] > 0.5)
+        assert of_kd[unit] == pytest.approx(expected)
+    assert "top-1 by slide, %" in report.file("index.html").read_text(encoding="utf-8")
 
 
 def test_networks_are_sorted_into_conditions(networks):

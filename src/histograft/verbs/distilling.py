@@ -199,6 +199,7 @@ def _scores(
         pass_pixels=config.pass_pixels or None,
     )
     known = ["patch_id", "dataset", "group", "group_source", "split"]
+    known += ["slide_id"] if "slide_id" in rows and rows["slide_id"].notna().any() else []
     table = rows[known].reset_index(drop=True)
     table["truth"] = rows["label"].to_numpy()
     classes = network.spec.classes

@@ -30,7 +30,7 @@ from histograft.verbs.report_sections import Sketch
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 2
+VERSION = 3
 PAGE = "index.html"
 LADDER = "ladder.csv"
 COMPARISONS = "comparisons.csv"

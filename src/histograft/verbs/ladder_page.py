@@ -139,15 +139,17 @@ def _results(judged: Judged, costs: Mapping[float, Mapping[str, float]]) -> Sect
         for metric, name in SHOWN.items():
             if metric in judged.draws.metrics:
                 row[f"{name}, %"] = percent(judged.draws.value(m, metric))
-        if judged.of_groups is not None:
-            row["top-1 by group, %"] = percent(judged.of_groups.value(m, HEADLINE))
+        for unit, of_unit in judged.of_units.items():
+            row[f"top-1 by {unit}, %"] = percent(of_unit.value(m, HEADLINE))
         low, high = judged.draws.interval(m, HEADLINE)
         row["95 % interval of top-1"] = percent_range(low, high)
         row["GMAC a piece"] = f"{costs[rung.level]['gmacs']:.3g}"
         ms = costs[rung.level]["ms_per_piece"]
         row["ms a piece"] = "–" if ms != ms else f"{ms:.3g}"
         rows.append(row)
-    what = "All conditions at all scales; a group is decided by the mean over its pieces."
+    what = "All conditions at all scales."
+    if judged.of_units:
+        what += f" A {' or a '.join(judged.of_units)} is decided by the mean over its pieces."
     table = Table(pd.DataFrame(rows), what, group="scale")
     return Section("Results", tables=(table,))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from histograft.core.artefact import Artefact
@@ -72,14 +72,15 @@ class Judged:
     tests : dict of int to NonInferiority
         For each rung but the teacher, after Holm over all of them.
     kind : str
-        What was resampled: "group", or "piece" where no group is known.
+        What was resampled: "group", "slide" where patients are unknown, or "piece" where slides
+        are too.
     n_groups : int
         Of the test pieces.
-    of_groups : BootstrapDraws or None
-        The same where a group, such as a patient, is decided by the mean over its pieces; None
-        where no group is known.
-    mixed : tuple of str
-        Groups of several classes, which are left out there.
+    of_units : dict of str to BootstrapDraws
+        The same where a "slide" or a "group", such as a patient, is decided by the mean over its
+        pieces; without those that are unknown.
+    mixed : dict of str to int
+        How many slides or groups have several classes; they are left out there.
     """
 
     rungs: list[Rung]
@@ -87,8 +88,8 @@ class Judged:
     tests: dict[int, NonInferiority]
     kind: str
     n_groups: int
-    of_groups: BootstrapDraws | None = None
-    mixed: tuple[str, ...] = ()
+    of_units: dict[str, BootstrapDraws] = field(default_factory=dict)
+    mixed: dict[str, int] = field(default_factory=dict)
 
 
 def find_rungs(networks: Sequence[Artefact]) -> list[Rung]:
@@ -187,21 +188,32 @@ def judge(
     results = [noninferiority(draws, i, 0, HEADLINE, margin=margin) for i in range(1, len(rungs))]
     tests = dict(enumerate(over_scales(results), start=1))
     judged = Judged(list(rungs), draws, tests, kind, draws.n_groups)
-    if kind == "piece":
-        return judged
-    units = unit_means(truth, probabilities, groups)
-    judged = replace(judged, mixed=tuple(units.mixed))
-    if not units.names:
-        return judged
-    of_groups = rd_bootstrap(
-        units.truth,
-        units.probabilities,
-        units.names,
-        metrics=metrics,
-        n_draws=n_draws,
-        rng=generator(seed, "ladder of groups"),
-    )
-    return replace(judged, of_groups=of_groups)
+    for unit, names in larger_units(rungs, groups, kind).items():
+        units = unit_means(truth, probabilities, names)
+        judged.mixed[unit] = len(units.mixed)
+        if not units.names:
+            continue
+        group_of = dict(zip(names, groups, strict=True))
+        judged.of_units[unit] = rd_bootstrap(
+            units.truth,
+            units.probabilities,
+            [group_of[name] for name in units.names],
+            metrics=metrics,
+            n_draws=n_draws,
+            rng=generator(seed, f"ladder of {unit}s"),
+        )
+    return judged
+
+
+def larger_units(rungs: Sequence[Rung], groups: list[str], kind: str) -> dict[str, list[str]]:
+    """Return the slide and the group of each test piece, where they are known of all."""
+    found = {}
+    table = test_scores(rungs[0].networks[0])
+    if "slide_id" in table and table["slide_id"].notna().all():
+        found["slide"] = [str(name) for name in table["slide_id"]]
+    if kind != "piece":
+        found.setdefault(kind, groups)
+    return found
 
 
 def stacked_scores(
@@ -234,7 +246,8 @@ def stacked_scores(
     if first is None or first.empty:
         raise InputError("there is no test piece", "rescale the pieces with a test split")
     truth = np.array([classes.index(label) for label in first["truth"]], dtype=np.int64)
-    kind = "piece" if (first["group_source"] == "image").all() else "group"
+    sources = set(first["group_source"]) - {"image"}
+    kind = "piece" if not sources else "slide" if sources == {"slide"} else "group"
     return truth, np.stack(stacks), [str(g) for g in first["group"]], kind
 
 
@@ -284,11 +297,10 @@ def ladder_table(judged: Judged, costs: dict[float, dict[str, float]]) -> pd.Dat
                 of_pieces | {"seed": str(seed), "value": value}
                 for seed, value in zip(rung.seeds, by_seed, strict=True)
             ]
-            if judged.of_groups is not None:
-                low, high = judged.of_groups.interval(m, metric)
-                value = judged.of_groups.value(m, metric)
-                whole = {"value": value, "ci_low": low, "ci_high": high}
-                rows.append(fixed | {"unit": "group", "metric": metric, "seed": "all"} | whole)
+            for unit, of_unit in judged.of_units.items():
+                low, high = of_unit.interval(m, metric)
+                whole = {"value": of_unit.value(m, metric), "ci_low": low, "ci_high": high}
+                rows.append(fixed | {"unit": unit, "metric": metric, "seed": "all"} | whole)
     table = pd.DataFrame(rows)
     for name in ("gmacs", "ms_per_piece"):
         table[name] = [costs[level][name] for level in table["mpp"]]

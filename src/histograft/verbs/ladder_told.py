@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from histograft.core.reporter import counted
 from histograft.figures.numerals import points, points_range
 from histograft.verbs.ladder_tables import HEADLINE, Judged, Rung
 
@@ -94,11 +95,12 @@ def caveats(judged: Judged) -> tuple[str, ...]:
         )
     if judged.draws.warning:
         lines.append(judged.draws.warning[0].upper() + judged.draws.warning[1:] + ".")
-    if judged.mixed:
-        lines.append(
-            f"{len(judged.mixed)} group(s) have pieces of several classes and are left out where "
-            "groups are decided as a whole."
-        )
+    lines += [
+        f"{counted(n, unit)} with pieces of several classes: left out where a {unit} is decided "
+        "as a whole."
+        for unit, n in judged.mixed.items()
+        if n
+    ]
     n_seeds = len(judged.rungs[0].networks)
     if n_seeds < 3:
         lines.append(f"{n_seeds} seed(s) a condition; three or more tell how seeds scatter.")

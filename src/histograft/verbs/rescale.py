@@ -10,7 +10,7 @@ from itertools import accumulate, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from histograft.core.artefact import Artefact, Draft, Identity, Input, make_once
+from histograft.core.artefact import Artefact, Draft, Identity, Input, hash_json, make_once
 from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.executor import available_cores, map_in_order, open_executor
@@ -62,10 +62,10 @@ class Rescale:
     Attributes
     ----------
     samples : Path
-        A samples.csv (columns file, label, and if known group, split, mpp), a folder with one, or
-        a folder of class folders; or a slides.csv (columns slide_id, file, label, and if known
-        patient_id, split, mpp, and for annotated boxes x0, y0, width0, height0). Labels of a set
-        that serves unlabelled may be any text; of slides the column may be left out.
+        A samples.csv (columns file, label, and if known group, slide, split, mpp), a folder with
+        one, or a folder of class folders; or a slides.csv (columns slide_id, file, label, and if
+        known patient_id, split, mpp, and for annotated boxes x0, y0, width0, height0). Labels of a
+        set that serves unlabelled may be any text; of slides the column may be left out.
     out : Path
         Folder of the patches artefact; new, empty, or of the same unfinished run.
     level : float
@@ -189,8 +189,12 @@ def _of_images(config: Rescale, reporter: Reporter) -> Artefact:
     source = read_source(config.samples, name=config.name, catalogue=config.catalogue)
     hashes = content_hashes(source)
     table = with_scale(with_groups(source, hashes), config.splitting, source, SILENT)
+    identity = source_id(table, config.split_column)
+    if "slide" in table:
+        table = _with_slides(table)
+        identity = hash_json([identity, table["slide"].tolist()])
     _check_scale(table, config, source)
-    raw = Input("samples", "samples", source_id(table, config.split_column), source.name)
+    raw = Input("samples", "samples", identity, source.name)
 
     def work(draft: Draft) -> Artefact:
         images = with_splits(table, config.splitting, source, reporter)
@@ -220,6 +224,25 @@ def _of_slides(slides: Path, config: Rescale, reporter: Reporter) -> Artefact:
         return _finish(draft, table, outcomes, config, reporter, (source.table, rejects))
 
     return make_once(config.out, _identity(config, source, raw, ("catalogue",)), work, reporter)
+
+
+def _with_slides(table: pd.DataFrame) -> pd.DataFrame:
+    """Read of which slide images are; where no group is known, a slide stays on one side."""
+    import pandas as pd
+
+    names = ["" if s != s or s is None else str(s).strip() for s in table["slide"]]
+    slide = pd.Series([name or None for name in names], table.index, dtype=object)
+    alone = slide.notna() & (table["group_source"] == "image")
+    own = pd.Series([f"slide:{name}" for name in names], table.index)
+    table["group"] = table["group"].where(~alone, own)
+    table["group_source"] = table["group_source"].where(~alone, "slide")
+    several = table.groupby(slide)["group"].nunique()
+    if (several > 1).any():
+        raise InputError(
+            f"slide {several.idxmax()} has images of {several.max()} groups",
+            "write the same group (its patient) beside all images of a slide",
+        )
+    return table.assign(slide=slide)
 
 
 def _identity(config: Rescale, source: Source, raw: Input, unused: Sequence[str]) -> Identity:
@@ -315,6 +338,9 @@ def _finish(
         )
     if of_slides is not None:
         rejects = of_slides[1]
+    elif "slide" in table:
+        slides = dict(zip(table["file"], table["slide"], strict=True))
+        pieces["slide_id"] = pieces["source_file"].map(slides)
     for outcome in outcomes:
         for file, record in outcome.files.items():
             draft.record(file, record)
