@@ -92,7 +92,7 @@ def test_an_answer_needs_the_extra_only_where_onnx_is_asked_for(tmp_path, monkey
 
 def test_ladders_that_cannot_be(tmp_path):
     write_pieces(tmp_path / "set", 8)
-    with pytest.raises(InputError, match="0 known scales"):
+    with pytest.raises(InputError, match="no image states its µm/px"):
         resolution_distillation(ResolutionDistillation(tmp_path / "set", out=tmp_path / "o"))
     config = ResolutionDistillation(
         tmp_path / "set", out=tmp_path / "o", teacher_mpp=4.0, ladder=(2.0, 8.0)

@@ -12,6 +12,7 @@ from histograft.core.configuration import Role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.recipes.piece_trainings import train_all
+from histograft.recipes.resolution_checks import check_trainings
 from histograft.recipes.steps import Recipe, command_line
 from histograft.verbs.classify import Classify, classify
 from histograft.verbs.distill import Distill
@@ -235,6 +236,7 @@ def resolution_distillation(
         if verb == "rescale":
             recipe.run(rescale, step)
     trainings = [step for verb, step in steps if verb == "distill"]
+    check_trainings(trainings)
     fine = [step.fine or step.patches for step in trainings]
     fine += [step.unlabelled_fine for step in trainings if step.unlabelled_fine]
     root = config.out / "networks"
@@ -286,9 +288,13 @@ def _teacher_level(config: ResolutionDistillation) -> float:
     if not found and config.mpp is not None:
         found = [config.mpp]
     if len(found) != 1:
+        shown = ", ".join(f"{mpp:g}" for mpp in found[:5])
         raise InputError(
-            f"the images have {len(found)} known scales, so their native one is no single level",
-            "give --teacher-mpp in µm/px, state --mpp, or give factors by --scale relative",
+            f"the images have {len(found)} scales ({shown} µm/px), so none is the native one"
+            if found
+            else "no image states its µm/px, so --teacher-mpp native is unknown",
+            "give --teacher-mpp in µm/px; state --mpp; or, where it cannot be known, give factors "
+            "of the images' own scale: --scale relative",
         )
     return found[0]
 
