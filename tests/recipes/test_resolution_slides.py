@@ -1,12 +1,15 @@
 """Resolution distillation from a table of slides to what the student says of other slides."""
 
 from argparse import Namespace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
 import small_slides
 
 from histograft.core.artefact import open_artefact
+from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT
 from histograft.recipes import resolution_distillation as recipe
 from histograft.recipes.resolution_distillation import (
@@ -41,6 +44,12 @@ def test_from_slides_to_slides(tmp_path, monkeypatch):
         norm_groups=8, augment="none", margin=0.99, draws=200, export="none", workers=1,
         least_tissue_mm2=0.1, predict_slides=tmp_path / "new.csv", device="cpu",
     )  # fmt: skip
+    absent = replace(config, predict_slides=tmp_path / "absent.csv")
+    with pytest.raises(InputError, match=r"absent\.csv does not exist"):  # before any training
+        resolution_distillation(absent, SILENT)
+    with pytest.raises(InputError, match="--predict-slides are slides, whose scale is in µm/px"):
+        resolution_distillation(replace(config, scale="relative"), SILENT)
+    assert not (tmp_path / "out").exists()
     monkeypatch.setattr(recipe, "ladder", names_the_last_student)
     resolution_distillation(config, SILENT)
     fine, coarse = (open_artefact(tmp_path / f"out/pieces/{n}", "patches") for n in (4, 8))

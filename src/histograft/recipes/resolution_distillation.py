@@ -228,6 +228,7 @@ def resolution_distillation(
             f"the ladder begins at {min(config.ladder):g}, the teacher at {finest:g}",
             "give levels that are coarser than the teacher's",
         )
+    _check_predicted(config)
     steps = _steps(config, finest)
     if config.print_commands:
         return "\n".join(command_line(verb, step, None) for verb, step in steps)
@@ -255,6 +256,22 @@ def resolution_distillation(
     if config.predict_slides is not None:
         _predict(config, config.predict_slides, chosen, finest, reporter)
     return made.path / "index.html"
+
+
+def _check_predicted(config: ResolutionDistillation) -> None:
+    """Refuse slides to predict that cannot be used, before hours of training."""
+    if config.predict_slides is None:
+        return
+    slides = slide_table(config.predict_slides)
+    if slides is None:
+        read_source(config.predict_slides)
+    elif config.scale == "relative":
+        raise InputError(
+            "--predict-slides are slides, whose scale is in µm/px, and --scale is relative",
+            "give images for which factors mean the same, or a ladder in µm/px",
+        )
+    else:
+        read_slide_samples(slides, name=None, mpp=config.mpp)
 
 
 def _predict(
