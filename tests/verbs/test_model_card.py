@@ -113,3 +113,18 @@ def test_it_says_where_the_first_weights_are_from_and_what_is_known_of_their_lic
     assert "random weights" in model_card(
         network, identity(Input("start", "random", "random")), "colon"
     )
+
+
+def test_a_network_of_pieces_states_no_single_size():
+    spec = NetworkSpec("dipalma_resnet10", ("a", "b"), hidden=(), patch_px=97)
+    teacher = Input("teacher", "network", "ef" * 32, "fine")
+    patches = Input("patches", "patches", "cd" * 32, "4")
+    config = {"lr": 0.001, "temperature": 2.0}
+    taught = Identity("network", "distill", 1, config, (patches, teacher), 3)
+    card = model_card(Network(spec), taught, "colon", "1/4 of the native scale")
+    assert "RGB images of any size, both sides 32 px or more, at 1/4 of the native scale" in card
+    assert "97" not in card.split("## Input")[1].split("## Classes")[0]
+    assert "as the network `fine` (id efefefefefefefef…)" in card
+    assert "| temperature | 2.0 |" in card
+    assert "timm names them" not in card
+    assert "`histograft rescale` and `classify`" in card

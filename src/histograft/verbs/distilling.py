@@ -59,8 +59,10 @@ def distill_and_write(
         with draft.writing(SCORES) as path:
             _scores(config, network, sets.coarse, held_out).to_parquet(path, index=False)
     write_tuned_on(draft, _seen(sets, config.unlabelled_share, networks))
-    on = sets.coarse.as_input("patches").name
-    write_network_files(draft, network, {"on": on, "best_epoch": result.best_epoch})
+    on, level = sets.coarse.facts["dataset"], float(sets.coarse.facts["level"])
+    scale = "the native scale" if level == 1 else f"1/{level:g} of the native scale"
+    relative = {"scale": scale} if sets.coarse.facts["scale"] == "relative" else {}
+    write_network_files(draft, network, {"on": on, "best_epoch": result.best_epoch} | relative)
     reporter.note(_last_line(result))
     facts = _facts(network, result, sets, rows, config.unlabelled_share)
     return draft.finish(facts, fields_with_role(config, Role.EXECUTION))

@@ -34,9 +34,9 @@ TEXT = """\
 
 ## What it is
 
-A `{architecture}` of [timm](https://github.com/huggingface/pytorch-image-models) that ends in \
+A `{architecture}` {origin} that ends in \
 {gap_size:,} pooled features (Part A){hidden}, tuned to tell {n_classes} kinds of tissue apart. It \
-is meant as an extractor of features from images of hematoxylin and eosin.
+is meant {purpose}.
 
 | | |
 |---|---|
@@ -47,7 +47,7 @@ is meant as an extractor of features from images of hematoxylin and eosin.
 
 ## Input
 
-RGB images of {patch_px} x {patch_px} px at {mpp}. Values are divided by 255, then
+RGB images of {size} at {mpp}. Values are divided by 255, then
 (value - mean) / std by channel, with mean {mean} and std {std}.
 {scale}
 
@@ -79,10 +79,10 @@ The dense features and the classes of normalized images `x` (N, 3, H, W):
 
 ## Use and limits
 
-For research: to compute features of tiles, and to see what tissue they show. It is no medical
+For research: {research}. It is no medical
 device, and no number here says how well it does. It was tuned on one set of images from its
 laboratories and scanners; on others, at another scale, or on other stains it may do worse, which
-`histograft predict` and `compare` measure on your own images. Images that it was tuned on must not
+{measured} measure on your own images. Images that it was tuned on must not
 be tested on: `histograft` refuses them by `tuned_on.parquet`.
 
 ## License
@@ -94,6 +94,30 @@ network on.
 
 {citation}
 """
+TIMM = "of [timm](https://github.com/huggingface/pytorch-image-models)"
+DIPALMA = (
+    "(a narrow residual network with GroupNorm: DiPalma et al. 2021, "
+    "doi:[10.1016/j.artmed.2021.102136](https://doi.org/10.1016/j.artmed.2021.102136))"
+)
+_OF_PATCHES = {
+    "purpose": "as an extractor of features from images of hematoxylin and eosin",
+    "research": "to compute features of tiles, and to see what tissue they show",
+    "measured": "`histograft predict` and `compare`",
+}
+_OF_PIECES = {
+    "purpose": "to see whole pieces of tissue, stained with hematoxylin and eosin, at a low scale",
+    "research": "to see what whole pieces of tissue show (`histograft classify`)",
+    "measured": "`histograft rescale` and `classify`",
+}
+_PIECE_OPTIONS = {
+    "tune": "layers tuned", "epochs": "epochs, at most", "select": "epoch kept",
+    "judge": "what is best on validation pieces", "optimizer": "optimizer", "lr": "learning rate",
+    "weight_decay": "weight decay", "batch_size": "pieces a step", "augment": "augmentation",
+    "class_weights": "classes weighed alike", "norm": "mean and std of",
+    "temperature": "temperature", "soft_weight": "weight of the loss on answers",
+    "pixel_weight": "weight of the loss on maps", "resize": "the teacher's map shrunk by",
+    "unlabelled_share": "share of the unlabelled pieces",
+}  # fmt: skip
 FTX = (
     "Tuning in two steps and the dense features are those of Li X, Cen M, Xu J, Zhang H, Xu XS. "
     "Improving feature extraction from histopathological images through a fine-tuning ImageNet "
@@ -102,7 +126,9 @@ FTX = (
 )
 
 
-def model_card(network: Network, identity: Identity, data: str) -> str:
+def model_card(
+    network: Network, identity: Identity, data: str, scale: str = "a scale that was not stated"
+) -> str:
     """Write the card of a network as Markdown with a YAML header, as Hugging Face reads it.
 
     Parameters
@@ -113,6 +139,8 @@ def model_card(network: Network, identity: Identity, data: str) -> str:
         What decided what it is: settings and first weights.
     data : str
         Name of the patches that it was tuned on.
+    scale : str
+        What to call the scale of its images where their µm/px are unknown.
 
     Returns
     -------
@@ -123,6 +151,7 @@ def model_card(network: Network, identity: Identity, data: str) -> str:
     start = next((i for i in identity.inputs if i.role == "start"), None)
     sizes = ", ".join(f"{size:,}" for size in spec.hidden)
     known = spec.mpp is not None
+    of_pieces = identity.verb == "distill"
     return TEXT.format(
         header=_header(data),
         title=f"{spec.architecture} tuned on {data}",
@@ -130,8 +159,10 @@ def model_card(network: Network, identity: Identity, data: str) -> str:
         gap_size=network.gap_size,
         hidden=f", with dense layers of {sizes} on top (Part B)" if spec.hidden else "",
         n_classes=len(spec.classes),
-        patch_px=spec.patch_px,
-        mpp=f"{spec.mpp:g} µm/px" if known else "a scale that was not stated",
+        **(_OF_PIECES if of_pieces else _OF_PATCHES),
+        origin=DIPALMA if spec.architecture == "dipalma_resnet10" else TIMM,
+        size=_any_size(network) if of_pieces else f"{spec.patch_px} x {spec.patch_px} px",
+        mpp=f"{spec.mpp:g} µm/px" if known else scale,
         mean=_numbers(spec.mean),
         std=_numbers(spec.std),
         scale="Bring images to this scale first; a magnification does not state it."
@@ -139,9 +170,9 @@ def model_card(network: Network, identity: Identity, data: str) -> str:
         else "Use it on images of the same scale only.",
         classes="\n".join(f"{i}. {name}" for i, name in enumerate(spec.classes)),
         data=data,
-        start=_start(start),
+        start=_start(start) + _teacher(identity.inputs),
         seed=identity.seed,
-        options=_options(identity.config),
+        options=_options(identity.config, _PIECE_OPTIONS if of_pieces else _OPTIONS),
         load=loading_lines(spec),
         use=_using_lines(spec),
         license=_license(network, start),
@@ -203,10 +234,28 @@ def _start(start: Input | None) -> str:
     return f"{what} (SHA-256 {start.id[:16]}…)"
 
 
-def _options(config: Mapping[str, Any]) -> str:
+def _teacher(inputs: Sequence[Input]) -> str:
+    """Say by whom it was taught, and on what."""
+    teacher = next((i for i in inputs if i.role == "teacher"), None)
+    if teacher is None:
+        return ""
+    unlabelled = [i.name for i in inputs if i.role == "unlabelled"]
+    on = f"unlabelled pieces (`{unlabelled[0]}`)" if unlabelled else "these pieces"
+    return (
+        f", to answer as the network `{teacher.name}` (id {teacher.id[:16]}…) does to {on} at its "
+        "finer scale, without labels"
+    )
+
+
+def _any_size(network: Network) -> str:
+    info = getattr(network.part_a, "feature_info", None)
+    return f"any size, both sides {info[-1]['reduction'] if info else 32} px or more,"
+
+
+def _options(config: Mapping[str, Any], names: Mapping[str, str]) -> str:
     rows = [
         f"| {words} | {_cell(config[name])} |"
-        for name, words in _OPTIONS.items()
+        for name, words in names.items()
         if config.get(name) is not None
     ]
     return "\n".join(["| option | value |", "|---|---|", *rows])
@@ -230,6 +279,8 @@ def _license(network: Network, start: Input | None) -> str:
 
 
 def _plain_citation(spec: NetworkSpec) -> str:
+    if spec.architecture == "dipalma_resnet10":
+        return "Cite DiPalma et al. 2021 (network and distillation) and the authors of the images."
     return (
         f"Cite the authors of `{spec.architecture}` (timm names them) and of the images. "
         "If you tuned it in the two steps of Li 2022, cite doi:10.1016/j.jpi.2022.100115 as well."

@@ -255,7 +255,8 @@ def write_network_files(draft: Draft, network: Network, trained: dict[str, Any])
     network : Network
         The network.
     trained : dict
-        How it was trained, for people: JSON values; ``on`` names the patches.
+        How it was trained, for people: JSON values; ``on`` names the patches, ``scale`` their
+        scale where µm/px are unknown.
     """
     from histograft.learning.network_files import write_network
 
@@ -272,7 +273,11 @@ def write_network_files(draft: Draft, network: Network, trained: dict[str, Any])
             "trained": trained,
         },
     )
-    draft.write_text(CARD, model_card(network, draft.identity, str(trained.get("on", "patches"))))
+    on, scale = (
+        str(trained.get(name, other))
+        for name, other in (("on", "patches"), ("scale", "a scale that was not stated"))
+    )
+    draft.write_text(CARD, model_card(network, draft.identity, on, scale))
 
 
 def tuned_on(artefact: Artefact) -> set[tuple[str, str]]:
