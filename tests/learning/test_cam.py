@@ -85,13 +85,16 @@ def test_grad_cam_is_the_weighted_channels(label, aug_smooth):
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_grad_cam_plus_plus_is_equation_19(label):
-    images = pictures()
+    """Both channels speak for the class, unequally, so that their weights decide on the map."""
+    images, network = pictures(), Known()
+    head = np.array([[8.0, 1.0], [2.0, 40.0], [0.0, 0.0]])
+    network.part_b.output.weight.data = torch.tensor(head, dtype=torch.float32)
     A = activations(images)
-    g = HEAD[label][None, :, None, None] / 64 * np.ones_like(A)
-    alpha = g**2 / (2 * g**2 + A.sum((2, 3), keepdims=True) * g**3 + (g == 0))
+    g = head[label][None, :, None, None] / 64 * np.ones_like(A)
+    alpha = g**2 / (2 * g**2 + A.sum((2, 3), keepdims=True) * g**3)
     weights = (alpha * np.maximum(g, 0)).sum((2, 3))
     expected = scaled(np.einsum("nk,nkij->nij", weights, A))
-    found = class_maps(Known(), images, [label] * 3, CamSettings("grad-cam++"), device="cpu")
+    found = class_maps(network, images, [label] * 3, CamSettings("grad-cam++"), device="cpu")
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -198,9 +201,10 @@ def test_hooks_are_released_after_an_error(monkeypatch, fault):
         raise fault("in the middle of a pass")
 
     monkeypatch.setattr(network.part_b, "forward", broken)
-    with pytest.raises(fault, match="in the middle"):
+    with pytest.raises(fault, match="in the middle") as caught:
         class_maps(network, pictures(2, 64), [0, 1], device="cpu")
     assert hooks(network) == 0
+    assert caught.tb is not None  # it keeps what took part alive: nobody else releases the hooks
     assert network.part_a.training
 
 

@@ -22,7 +22,7 @@ def make_state(seed, scale=1.0):
         "layer.bn.running_var": rng.uniform(1, 2, ROWS),
     }
     state = {name: torch.from_numpy(value) for name, value in values.items()}
-    return state | {"layer.bn.num_batches_tracked": torch.tensor(100 - seed)}
+    return state | {"layer.bn.num_batches_tracked": torch.tensor(100 + seed)}
 
 
 def unfolded(state, name=CONV):
@@ -132,7 +132,7 @@ def test_vectors_are_means_and_counters_maxima(mode):
     for name in ("layer.bn.weight", "layer.bn.running_var"):
         mean = np.mean([s[name].numpy() for s in states], axis=0)
         np.testing.assert_allclose(fused[name].numpy(), mean, rtol=1e-12)
-    assert fused["layer.bn.num_batches_tracked"].item() == 100
+    assert fused["layer.bn.num_batches_tracked"].item() == 102
     assert fused["layer.bn.num_batches_tracked"].dtype == torch.int64
 
 

@@ -59,6 +59,21 @@ def test_trials_alone_give_their_standard_error():
     assert found.df == pytest.approx(2)
 
 
+def test_the_error_is_that_of_a_two_way_analysis_of_variance():
+    """(MS of groups + MS of trials - MS of both) / (R G), all random, one unit a group."""
+    n_trials, n_groups = 4, 9
+    table = draw(np.random.default_rng(3), n_trials, n_groups, (1, 2, 0.7))
+    of_trial = table.mean(1, keepdims=True) - table.mean()
+    of_group = table.mean(0, keepdims=True) - table.mean()
+    rest = table - table.mean() - of_trial - of_group
+    trials = n_groups * (of_trial**2).sum() / (n_trials - 1)
+    groups = n_trials * (of_group**2).sum() / (n_groups - 1)
+    both = (rest**2).sum() / ((n_trials - 1) * (n_groups - 1))
+    assert trials > both  # else the error of trials would be cut off at 0
+    found = crossed_mean(mean_metric(table, np.arange(n_groups)))
+    assert found.se**2 == pytest.approx((groups + trials - both) / (n_trials * n_groups))
+
+
 def test_groups_count_rather_than_units():
     right = np.array([[1, 1, 0, 0, 1, 0]])
     single = crossed_mean(mean_metric(right, np.arange(6)))
