@@ -1,5 +1,7 @@
 """Pieces of slides: tissue is found, and each piece is Pillow's Lanczos of level 0 itself."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -183,3 +185,28 @@ def test_labels_may_be_left_out(slides, tmp_path):
     table = load_patches(make(slides, tmp_path / "out", table="more.csv"))
     assert table["label"].tolist() == ["unlabelled"] * 2
     assert table["patient_id"].unique().tolist() == ["TCGA-05-4249"]  # the barcode says it
+
+
+@pytest.mark.real
+def test_a_real_mosaic_comes_apart_into_its_images(shared_data, tmp_path):
+    """Nine images of 1,024 px at 1 µm/px on white, whose places a file beside the slide tells."""
+    slide = shared_data / "data/slides/mosaic-osteosarcoma.svs"
+    row = {"slide_id": "mosaic", "file": slide}
+    small_slides.write_slides_table(tmp_path / "slides.csv", [row])
+    made = make(tmp_path, tmp_path / "out", level=16.0, margin_um=0.0, least_tissue_mm2=0.25)
+    table = load_patches(made)
+    assert table["source_file"].tolist() == ["mosaic.svs"] * 9  # no path of this machine
+    known = json.loads(slide.with_suffix(".json").read_text())["placements"]
+    seen = set()
+    for box in table.itertuples():
+        (tile,) = (
+            t for t in known
+            if abs(box.x0 + box.width0 / 2 - t["x"] - t["w"] / 2) < t["w"] / 2
+            and abs(box.y0 + box.height0 / 2 - t["y"] - t["h"] / 2) < t["h"] / 2
+        )  # fmt: skip
+        seen.add(tile["file"])
+        assert box.x0 >= tile["x"] - 24
+        assert box.y0 >= tile["y"] - 24
+        assert box.x0 + box.width0 <= tile["x"] + tile["w"] + 24
+        assert box.y0 + box.height0 <= tile["y"] + tile["h"] + 24
+    assert len(seen) == 9

@@ -283,7 +283,7 @@ def _all(
     reporter: Reporter,
 ) -> list[ImageOutcome]:
     """Do all jobs, in order; chunks that an earlier run finished are read again."""
-    titles = {"tissue": "tissue of slides", "pieces": f"pieces at {_level_text(config)}"}
+    titles = {"tissue": "where pieces are on slides", "pieces": f"pieces at {_level_text(config)}"}
     starts = accumulate((len(chunk) for chunk in chunks), initial=0)
     journals = [draft.work / f"{stem}-{start:08d}.json" for start in starts][: len(chunks)]
     known = [journal.is_file() for journal in journals]
