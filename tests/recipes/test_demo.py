@@ -22,14 +22,14 @@ def test_too_few_patients_are_refused_before_the_work(tmp_path, tools):
     assert not (tmp_path / "out").exists()
 
 
+def shorter(config, reporter, **options):
+    return ftx(dataclasses.replace(config, epochs_head=1, epochs_all=1), reporter, **options)
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """Report of a small demo, whose network is tuned for one epoch a step."""
     out = tmp_path_factory.mktemp("demo") / "out"
-
-    def shorter(config, reporter, **options):
-        return ftx(dataclasses.replace(config, epochs_head=1, epochs_all=1), reporter, **options)
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inspect.getmodule(demo), "ftx", shorter)
         return demo(Demo(out=out, patients=5, slides=0, repeats=2, workers=1, device="cpu"))
@@ -51,6 +51,27 @@ def test_the_report_says_what_the_data_are(page):
     for path in run.rglob("*"):
         if path.suffix in (".json", ".html", ".csv"):
             assert str(run) not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_terminal_has_progress_warnings_and_the_answer(page, tools, tmp_path):
+    """Run again, when all is there: what steps say lies in the log, tables among it."""
+    copy = tmp_path / page.parents[1].name
+    shutil.copytree(page.parents[1], copy)
+    words = ("demo", "--out", copy, "--patients", 5, "--slides", 0, "--repeats", 2, "--workers", 1)
+    log = (copy / "log.txt").read_text()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inspect.getmodule(demo), "ftx", shorter)
+        brief = tools.ok(*words, "--device", "cpu")
+        whole = tools.ok(*words, "--device", "cpu", "--verbose")
+    assert "TUNED (dense features) against START" in brief.err
+    assert "- lab-b, cross-validation: " in brief.err
+    assert "warning: The images are synthetic" in brief.err
+    assert f"what every step said is in {copy / 'log.txt'}" in brief.err.replace("\n", "")
+    assert len(brief.err.splitlines()) < len(whole.err.splitlines())
+    assert "lab-b, cross-validation: accuracy, 5 groups resampled" in log
+    assert "lab-b, cross-validation: accuracy, 5 groups resampled" not in brief.err
+    assert "warning: The images are synthetic" in log
 
 
 @pytest.mark.slow

@@ -6,19 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from histograft.core.artefact import open_artefact
 from histograft.core.configuration import Role, require_at_least
 from histograft.core.reporter import SILENT, Reporter
+from histograft.recipes.brief import BriefReporter
 from histograft.recipes.ftx import Ftx, ftx
 from histograft.recipes.phantom_check import right_tiles
 from histograft.recipes.phantom_cohort import Cohort, write_cohort
 from histograft.recipes.phantom_slides import PhantomSlides, write_slides
 from histograft.recipes.steps import command_line
+from histograft.verbs.report_answer import verdict
+from histograft.verbs.report_material import Material
 
 SYNTHETIC = (
     "The images are synthetic: phantoms of tissue drawn by histograft. No number on this page says "
     "anything about patients."
 )
 FOLDS = 5
+LOG = "log.txt"
 TITLE = "Demo on synthetic tissue: do tuned features beat the ones they came from?"
 
 
@@ -29,7 +34,8 @@ class Demo:
     Draws a phantom of H&E tissue in six classes from two laboratories with different stains,
     tunes a small network on patients of the first, and evaluates it on new patients of both. Then
     predicts expression and mutations of further patients from small slides, whose truth is known.
-    Needs no data and no network access. The report says that all of it is synthetic.
+    Needs no data and no network access. The report says that all of it is synthetic. The terminal
+    shows progress, warnings and the answer; what every step says is in OUT/log.txt.
 
     Attributes
     ----------
@@ -54,6 +60,8 @@ class Demo:
         Processes for images; all cores by default.
     device : str
         auto, cpu or cuda.
+    verbose : bool
+        Print all that the steps say, with their tables, instead of writing it to OUT/log.txt.
     """
 
     out: Annotated[Path, Role.OUTPUT]
@@ -66,6 +74,7 @@ class Demo:
     seed: int = 0
     workers: Annotated[int | None, Role.EXECUTION] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Role.EXECUTION] = "auto"
+    verbose: Annotated[bool, Role.EXECUTION] = False
 
     def __post_init__(self) -> None:
         require_at_least(self.patients, FOLDS, "patients")  # each fold tests a patient
@@ -107,10 +116,11 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
     pathlib.Path
         The report's page.
     """
-    reporter.warn(SYNTHETIC)
+    steps = reporter if config.verbose else BriefReporter(reporter, config.out / LOG)
+    steps.warn(SYNTHETIC)
     folder, n, seed = config.out / "data", config.patients, config.seed
     tuned, *evaluated = (
-        write_cohort(cohort, folder, config.workers, reporter)
+        write_cohort(cohort, folder, config.workers, steps)
         for cohort in (
             Cohort("lab-a", "lab-a", n, 4, seed),
             Cohort("lab-a-new-patients", "lab-a", n, 2, seed),
@@ -121,7 +131,7 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
     notices: tuple[str, ...] = (SYNTHETIC,)
     files: PhantomSlides | None = None
     if config.n_slides:
-        files = write_slides(folder, config.n_slides, seed, config.workers, reporter)
+        files = write_slides(folder, config.n_slides, seed, config.workers, steps)
         # Patches and slides are of one laboratory, and the network was tuned on unnormalized ones.
         molecular = files.as_options() | {"genes": "all", "stain": "none"}
         notices = (*notices, files.truth)
@@ -149,7 +159,8 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
         device=config.device,
         **molecular,
     )
-    page = ftx(recipe, reporter, made_by=command_line("demo", config, config.out))
+    page = ftx(recipe, steps, made_by=command_line("demo", config, config.out))
+    _tell_answer(config, reporter)
     if files is not None:
         n_right, n_tiles = right_tiles(config.out / "tissue", files.fields)
         reporter.note(files.truth)
@@ -158,3 +169,14 @@ def demo(config: Demo, reporter: Reporter = SILENT) -> Path:
             "drawn there"
         )
     return page
+
+
+def _tell_answer(config: Demo, reporter: Reporter) -> None:
+    """Say what the page begins with, and where the rest is."""
+    compared = Material.of([open_artefact(config.out / "tables")]).compared
+    if compared is not None:
+        sentence, lines = verdict(compared)
+        for text in (sentence, *(f"- {line}" for line in lines)):
+            reporter.note(text)
+    if not config.verbose:
+        reporter.note(f"what every step said is in {config.out / LOG}")
