@@ -6,7 +6,7 @@ from scipy import stats
 
 from histograft.core.errors import InputError
 from histograft.stats.bootstrap import BootstrapDraws
-from histograft.stats.noninferiority import coarsest_scale, noninferiority, over_scales
+from histograft.stats.noninferiority import coarsest_scale, least_units, noninferiority, over_scales
 from histograft.stats.rd_bootstrap import rd_bootstrap
 
 
@@ -41,7 +41,7 @@ def test_p_is_that_of_a_paired_z_test_over_many_patients():
     right = rng.random((2, n)) < 0.8
     p = np.where(right, np.eye(2)[truth].T[0], np.eye(2)[truth].T[1])
     probabilities = np.stack([p, 1 - p], axis=-1)[:, None]
-    draws = rd_bootstrap(truth, probabilities, np.arange(n), n_draws=20_000, rng=rng)
+    draws = rd_bootstrap(truth, probabilities, np.arange(n), n_draws=6_000, rng=rng)
     result = noninferiority(draws, 1, 0, "accuracy_top1", margin=0.07)
     d = right[1].astype(float) - right[0]
     z = (d.mean() + 0.07) / (d.std() / np.sqrt(n))
@@ -51,7 +51,23 @@ def test_p_is_that_of_a_paired_z_test_over_many_patients():
 
 
 def test_a_model_is_not_inferior_to_itself():
-    assert noninferiority(drawn(np.zeros(999)), 0, 1, "accuracy", margin=0.001).holds
+    assert noninferiority(drawn(np.zeros(999)), 0, 1, "accuracy", margin=0.1).holds
+
+
+def test_what_few_pieces_cannot_show_is_not_claimed():
+    """Without one loss among n, a loss of the margin is refuted as the binomial test says."""
+    for n, holds in ((least_units(0.02) - 1, False), (least_units(0.02), True)):
+        values = np.full((2, 1), 2 / 3)
+        draws = BootstrapDraws(("accuracy",), values, np.full((2, 1, 9999), 2 / 3), n, 400, {})
+        result = noninferiority(draws, 0, 1, "accuracy", margin=0.02)
+        exact = stats.binomtest(0, n, 0.02, alternative="less").pvalue
+        assert result.p_value == pytest.approx(exact)
+        assert result.holds == holds
+    # with differences between groups, pieces count: 18 of them are too few whatever the draws
+    spread = np.stack([np.full((1, 9999), 0.9), np.tile([0.8, 0.85, 0.8], 3333)[None]])
+    draws = BootstrapDraws(("accuracy",), np.array([[0.9], [0.8]]), spread, 6, 18, {})
+    result = noninferiority(draws, 0, 1, "accuracy", margin=0.02)
+    assert result.p_value == pytest.approx(0.98**18)
 
 
 def test_few_draws_prove_nothing():
