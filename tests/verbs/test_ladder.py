@@ -116,6 +116,17 @@ def test_pieces_slides_and_patients_are_judged_at_once(tmp_path):
     assert "top-1 by slide, %" in report.file("index.html").read_text(encoding="utf-8")
 
 
+def test_a_teacher_that_is_no_better_than_one_class_is_said_to_be(tmp_path):
+    teacher = network(tmp_path / "teacher", 1.0, 0, N // 2)  # right on half of two equal classes
+    student = network(tmp_path / "kd", 2.0, 0, N // 2, teacher=teacher)
+    config = Ladder(
+        networks=(teacher.path, student.path), out=tmp_path / "report", draws=200, repeats=0
+    )
+    answer = ladder(config).facts["answer"]
+    assert "not shown to do better than naming the most frequent class always (50.0 %)" in answer
+    assert "160 pieces of 80 groups tested; at least 183 are needed" in answer
+
+
 def test_networks_are_sorted_into_conditions(networks):
     rungs = find_rungs(networks[::-1])
     assert [rung.key for rung in rungs] == [
@@ -168,7 +179,8 @@ def test_the_ladder_holds_what_scikit_learn_says(networks, report):
 
 def test_the_answer_names_the_coarsest_scale_that_holds(report):
     assert "Down to 2 µm/px less than 4 points" in report.facts["answer"]
-    assert "distilled (KD)" in report.facts["answer"]
+    assert ": KD," in report.facts["answer"]
+    assert "this says little" not in report.facts["answer"]
     assert "1/4 of the multiplications" in report.facts["answer"]
     table = pd.read_csv(report.file("comparisons.csv"))
     teacher = table[table["compared_with"] == "teacher"]

@@ -92,6 +92,6 @@ def cost_curve(points: Sequence[CostPoint], teacher: CostPoint, metric: str) -> 
     axes.set_xticks([], minor=True)
     axes.set_xlabel("GMAC a piece, and its scale")
     axes.set_ylabel(f"{metric}, %")
-    axes.legend(frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     clean_axes(axes)
     return figure

@@ -37,15 +37,17 @@ SHOWN = {
 }
 HOW = (
     "Every level was made from the native image by Lanczos. The teacher looks at the finest one. "
-    "Baselines learned from labels at their own scale; distilled students learned to answer as the "
-    "teacher does, and read no label unless they were fine-tuned. Values are means over seeds on "
-    "the test pieces; intervals resample patients (or what is known of them) within classes and "
-    "hold for new patients, not for new seeds.",
+    "Baselines learned from labels at their own scale. Distilled students (KD) learned to answer "
+    "as the teacher does: on the labelled pieces, of which they read no label, or “on N "
+    "unlabelled” ones (KD (AD) in the paper). Fine-tuned: then their last layer learned from "
+    "labels. Values are means over seeds on the test pieces; intervals resample patients (or what "
+    "is known of them) within classes and hold for new patients, not for new seeds.",
 )
 TESTS = (
     "A condition is non-inferior where p, after Holm over all conditions and scales of the table, "
     "is at most 0.025: then a loss of the margin or more is refuted. That a difference was not "
-    "found proves nothing by itself.",
+    "found proves nothing by itself, and p is never less than n test pieces without one loss could "
+    "show: (1 − margin)ⁿ.",
 )
 WITH_SEEDS = (
     "Top-1 accuracy: p and interval are those of the crossed test, whose error holds for new "
@@ -136,13 +138,14 @@ def _results(judged: Judged, costs: Mapping[float, Mapping[str, float]]) -> Sect
     rows = []
     for m, rung in enumerate(judged.rungs):
         row = {"scale": scale_name(rung), "condition": condition_name(rung)}
+        low, high = judged.draws.interval(m, HEADLINE)
+        row["top-1 accuracy, %"] = percent(judged.draws.value(m, HEADLINE))
+        row["95 % interval"] = percent_range(low, high)
         for metric, name in SHOWN.items():
             if metric in judged.draws.metrics:
                 row[f"{name}, %"] = percent(judged.draws.value(m, metric))
         for unit, of_unit in judged.of_units.items():
             row[f"top-1 by {unit}, %"] = percent(of_unit.value(m, HEADLINE))
-        low, high = judged.draws.interval(m, HEADLINE)
-        row["95 % interval of top-1"] = percent_range(low, high)
         row["GMAC a piece"] = f"{costs[rung.level]['gmacs']:.3g}"
         ms = costs[rung.level]["ms_per_piece"]
         row["ms a piece"] = "–" if ms != ms else f"{ms:.3g}"

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from histograft.core.reporter import counted
-from histograft.figures.numerals import points, points_range
-from histograft.verbs.ladder_tables import HEADLINE, Judged, Rung
+from histograft.figures.numerals import percent, percent_range, points, points_range
+from histograft.verbs.ladder_tables import HEADLINE, Judged, Rung, stacked_scores
 
 if TYPE_CHECKING:
     from histograft.stats.noninferiority import NonInferiority
 
 CONDITIONS = {
     "teacher": "teacher",
-    "baseline": "baseline (labels alone)",
-    "kd": "distilled (KD)",
-    "kd-ad": "distilled on unlabelled pieces (KD, AD)",
+    "baseline": "baseline",
+    "kd": "KD",
+    "kd-ad": "KD on unlabelled pieces",
 }
 
 
@@ -24,7 +24,7 @@ def condition_name(rung: Rung) -> str:
     """Name a condition for people."""
     name = CONDITIONS[rung.condition]
     if rung.n_unlabelled:
-        name = f"{name[:-1]}, {rung.n_unlabelled})"
+        name = f"KD on {rung.n_unlabelled} unlabelled"
     return f"{name}, fine-tuned" if rung.fine_tuned else name
 
 
@@ -64,14 +64,22 @@ def coarsest(judged: Judged) -> tuple[Rung, NonInferiority] | None:
 
 def answer(judged: Judged, costs: Mapping[float, Mapping[str, float]]) -> str:
     """Say in one sentence how low the scale may be, and what it costs."""
+    from histograft.stats.noninferiority import least_units
+
     teacher = judged.rungs[0]
     margin = next(iter(judged.tests.values())).margin
     lost = f"less than {100 * margin:g} points of top-1 accuracy"
     found = coarsest(judged)
+    doubt = of_weak_teacher(judged)
+    tested = counted(judged.draws.n_units, "piece")
+    if judged.kind != "piece":
+        tested += f" of {counted(judged.n_groups, judged.kind)}"
+    needed = least_units(margin)
     if found is None:
+        few = f"; at least {needed} are needed" if judged.draws.n_units < needed else ""
         return (
             f"At no scale coarser than the teacher's ({scale_name(teacher)}) is it shown that "
-            f"{lost} are lost ({judged.n_groups} {judged.kind}s tested)."
+            f"{lost} are lost ({tested} tested{few}).{doubt}"
         )
     rung, test = found
     share = costs[teacher.level]["gmacs"] / costs[rung.level]["gmacs"]
@@ -79,7 +87,31 @@ def answer(judged: Judged, costs: Mapping[float, Mapping[str, float]]) -> str:
         f"Down to {scale_name(rung)} {lost} are lost against the teacher at {scale_name(teacher)}: "
         f"{condition_name(rung)}, {points(test.difference)} points, 95 % interval "
         f"{points_range(test.ci_low, test.ci_high)}, at 1/{share:.0f} of the multiplications "
-        f"({costs[rung.level]['gmacs']:.3g} GMAC a piece)."
+        f"({costs[rung.level]['gmacs']:.3g} GMAC a piece).{doubt}"
+    )
+
+
+def never_named(judged: Judged) -> list[str]:
+    """Return classes of test pieces that the teacher never answers, with any seed."""
+    truth, probabilities, _, _ = stacked_scores(judged.rungs[:1])
+    answered = set(probabilities.argmax(-1).ravel().tolist())
+    classes = judged.rungs[0].networks[0].facts["classes"]
+    return [classes[k] for k in sorted(set(truth.tolist()) - answered)]
+
+
+def of_weak_teacher(judged: Judged) -> str:
+    """Say where a teacher is not shown to be better than naming one class always."""
+    import numpy as np
+
+    truth = stacked_scores(judged.rungs[:1])[0]
+    share = float(np.bincount(truth).max() / len(truth))
+    low, high = judged.draws.interval(0, HEADLINE)
+    if low > share:
+        return ""
+    return (
+        f" But this says little: the teacher (top-1 {percent(judged.draws.value(0, HEADLINE))} %, "
+        f"95 % interval {percent_range(low, high)}) is not shown to do better than naming the most "
+        f"frequent class always ({percent(share)} %). It needs more labels or epochs first."
     )
 
 
@@ -88,6 +120,11 @@ def caveats(judged: Judged) -> tuple[str, ...]:
     lines = []
     if judged.rungs[0].networks[0].facts["scale"] == "relative":
         lines.append("The µm/px of the images is unknown: scales are factors of their own.")
+    if unnamed := never_named(judged):
+        lines.append(
+            f"The teacher names {', '.join(unnamed)} for no test piece, though there are such "
+            "pieces: it has not learned to tell all classes apart."
+        )
     if judged.kind == "piece":
         lines.append(
             "No patients or slides are known: pieces are taken for independent, so intervals are "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from histograft.core.artefact import Artefact
 from histograft.verbs.evidence import shuffled
 from histograft.verbs.evidence_page import MAPS_CAPTION
-from histograft.verbs.ladder_tables import HEADLINE, Judged, Rung
+from histograft.verbs.ladder_tables import BASELINE, HEADLINE, TEACHER, Judged, Rung
 from histograft.verbs.ladder_told import coarsest, condition_name, scale_name
 from histograft.verbs.networks import load_network
 from histograft.verbs.patch_images import load_patches
@@ -78,9 +78,10 @@ def views_section(
             zip(fields["label"], zip(*columns, strict=True), strict=True)
         )
     ]
-    names = [f"{'teacher' if i == 0 else 'student'}, {scale_name(r)}" for i, r in enumerate(rungs)]
+    words = {TEACHER: "teacher", BASELINE: "baseline"}
+    names = [f"{words.get(rung.condition, 'student')}, {scale_name(rung)}" for rung in rungs]
     picture = sketch.picture(cam_overlays(drawn, names), "views", MAPS_CAPTION)
-    told = f"Student: {condition_name(rungs[1])}."
+    told = f"{words.get(rungs[1].condition, 'student').capitalize()}: {condition_name(rungs[1])}."
     return Section("What teacher and student look at", text=(*TEXT, told), figures=(picture,))
 
 
@@ -96,6 +97,8 @@ def shown_rungs(judged: Judged) -> list[Rung]:
     else:
         last = max(rung.level for rung in judged.rungs[1:])
         at_last = [m for m, rung in enumerate(judged.rungs) if m and rung.level == last]
+        taught = [m for m in at_last if judged.rungs[m].condition != BASELINE]
+        at_last = taught or at_last
         best = max(at_last, key=lambda m: judged.draws.value(m, HEADLINE))
         condition = judged.rungs[best].key[1:]
     students = sorted(
