@@ -166,6 +166,7 @@ def page(run: Path, names: list[str]) -> str:
             _counts(sizes.iloc[0], costs.iloc[0], ladder),
             _conditions(ladder),
             _sentence(comparisons),
+            _means(ladder),
             _against_baseline(comparisons),
             _against_teacher(comparisons),
             _costs(costs),
@@ -220,6 +221,16 @@ def _sentence(comparisons: pd.DataFrame) -> str:
         f"Of {len(rows)} students {better} did better and {worse} worse than the baseline of their "
         f"scale (Holm, 5 %); the mean difference is {mean} points.\n"
     )
+
+
+def _means(ladder: pd.DataFrame) -> str:
+    """Say what unlabelled images and fine-tuning did, over all lower scales."""
+    rows = ladder[(ladder["unit"] == "piece") & (ladder["seed"].astype(str) == "all")]
+    rows = rows[(rows["metric"] == "accuracy_top1") & (rows["condition"] != "teacher")]
+    keys = ["condition", "n_unlabelled", "fine_tuned"]
+    means = rows.groupby(keys, sort=False)["value"].mean().reset_index()
+    said = [f"{_name(row)} {percent(row['value'])} %" for _, row in means.iterrows()]
+    return f"Mean top-1 over the lower scales: {'; '.join(said)}.\n"
 
 
 def _against_baseline(comparisons: pd.DataFrame) -> str:

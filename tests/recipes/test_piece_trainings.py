@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from histograft.core.executor import available_cores
+from histograft.core.reporter import SILENT
 from histograft.recipes import piece_trainings
 from histograft.recipes.piece_trainings import most_at_once, stages, train_all
 from histograft.verbs.distill import Distill
@@ -73,7 +74,7 @@ def test_one_worker_trains_here(one_large_piece, tmp_path, monkeypatch, workers,
         lambda jobs, title, n, *_: beside.append((len(jobs), title, n)),
     )
     trainings = of_seed(tmp_path, 0)
-    train_all(trainings, tmp_path, [tmp_path / "1"], workers, None)
+    train_all(trainings, tmp_path, [tmp_path / "1"], workers, SILENT)
     if expected > 1:
         n = min(expected, most_at_once([tmp_path], 32, 2**22))
         titles = piece_trainings.STAGES

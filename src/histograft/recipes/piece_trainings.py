@@ -101,7 +101,9 @@ def train_all(
         workers = available_cores()
     at_once = min(workers, most_at_once(fine, first.batch_size, first.pass_pixels))
     if at_once <= 1 or _on_gpu(first.device):
-        for training in trainings:
+        for i, training in enumerate(trainings, start=1):
+            name = training.out.relative_to(root).as_posix()
+            reporter.note(f"network {i} of {len(trainings)}: {name}")
             distill(training, reporter)
         return
     for jobs, title in zip(stages(trainings, root), STAGES, strict=True):
