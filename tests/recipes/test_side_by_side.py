@@ -6,8 +6,9 @@ import pytest
 
 from histograft.core.errors import HistograftError
 from histograft.core.reporter import SILENT, SilentReporter
-from histograft.recipes.side_by_side import Job, run_side_by_side
+from histograft.recipes.side_by_side import Job, run_side_by_side, tell_plan
 from histograft.verbs.standardize import Standardize
+from histograft.verbs.transfer import Transfer
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_what_jobs_warn_of_is_heard_once_each_and_in_number(tmp_path, monkeypatc
 
     def warns(config, reporter):
         reporter.warn("no scale")
-        reporter.warn(f"rejected {config.out.name}")
+        reporter.warn(f"{config.out.name}: rejected")  # names itself, as sets do
 
     monkeypatch.setattr(module, "standardize", warns)
     jobs = [
@@ -84,6 +85,21 @@ def test_what_jobs_warn_of_is_heard_once_each_and_in_number(tmp_path, monkeypatc
     listener = Listener()
     run_side_by_side(jobs, "sets", 1, "cpu", listener)
     told = listener.heard[9:]
-    assert told[:2] == ["0: no scale", "0: rejected 0"]
+    assert told[:2] == ["0: no scale", "0: rejected"]
     assert len(told) == 9
     assert told[-1] == "sets: 2 further warnings"
+
+
+def test_how_much_there_is_to_do_is_told_before(tmp_path):
+    def cell(tune):
+        rates = (1e-3, 1e-4)
+        config = Transfer(
+            patches=tmp_path, out=tmp_path, init="random", tune=tune, learning_rates=rates
+        )
+        return Job("transfer", config)
+
+    listener = Listener()
+    listener.note = listener.warn
+    stages = ([], [cell("deep"), cell("fine"), cell("none")])
+    tell_plan(stages, ("data sets", "transfers"), listener)
+    assert listener.heard == ["3 transfers: 4 trainings in all; --print-commands lists them"]

@@ -190,7 +190,7 @@ def test_comparisons_of_a_panel_stand_together():
     frame = section.tables[0].frame
     headings = frame["target"].tolist()
     expected = [
-        f"{target} · {start}, {tune}"
+        f"target {target} · {start}, {tune}-tuning"
         for target in ("colon", "lung")
         for start in ("a random start", "ImageNet weights")
         for tune in ("deep", "fine")

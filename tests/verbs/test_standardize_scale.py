@@ -132,6 +132,16 @@ def test_overlap_flush_and_reflection(tmp_path, tools, standardized):
     )
 
 
+def test_images_smaller_than_a_patch_are_told(tmp_path, tools):
+    source = tools.write_set(tmp_path / "small", groups=2, side=20, mpp=1.0)
+    words = ("standardize", "--samples", source, "--target-mpp", 1, "--workers", 1)
+    mirrored = tools.ok(*words, "--out", tmp_path / "mirrored", "--patch-px", 32)
+    n = len(tools.read_patches(tmp_path / "mirrored"))
+    assert f"small: {n} of {n} patches are of images smaller than a patch" in mirrored.err
+    whole = tools.ok(*words, "--out", tmp_path / "whole", "--patch-px", 20)
+    assert "smaller than a patch" not in whole.err
+
+
 def test_rejects_are_logged_with_their_reason(tmp_path, tools, standardized):
     pixels = tools.texture("half empty", side=64)
     pixels[:, 32:] = 244

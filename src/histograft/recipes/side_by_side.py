@@ -51,6 +51,13 @@ class Job:
         share = 1 if config.tune == "deep" else 0.3  # the frozen layers run once
         return max(1, int(share * config.epochs * len(config.learning_rates)))
 
+    @property
+    def n_trainings(self) -> int:
+        """How many trainings it is."""
+        if self.verb != "transfer":
+            return int(self.verb == "train")
+        return 0 if self.config.tune == "none" else len(self.config.learning_rates)
+
     def run(self, reporter: Reporter = SILENT) -> Artefact:
         """Do it; a finished artefact is opened at once."""
         work = getattr(import_module(f"histograft.verbs.{self.verb}"), self.verb)
@@ -118,20 +125,36 @@ def run_side_by_side(
         for job, outcome in outcomes:
             if outcome.error is not None:
                 failed.append((job, outcome.error))
-                reporter.warn(f"{job.name}: {outcome.error.problem}")
+                reporter.warn(_named(job.name, outcome.error.problem))
             for text in outcome.warnings:
                 warned.setdefault(text, job.name)
             task.advance(job.weight, f"{job.name} ({outcome.seconds:.0f} s)")
     for text, name in list(warned.items())[:MOST_WARNINGS]:
-        reporter.warn(f"{name}: {text}")
+        reporter.warn(_named(name, text))
     if len(warned) > MOST_WARNINGS:
         reporter.warn(f"{title}: {counted(len(warned) - MOST_WARNINGS, 'further warning')}")
     if failed:
         job, error = failed[0]
         raise HistograftError(
-            f"{len(failed)} of {len(jobs)} steps failed; the first is {job.name}: {error.problem}",
+            f"{len(failed)} of {len(jobs)} steps failed; the first is "
+            f"{_named(job.name, error.problem)}",
             error.fix,
         )
+
+
+def tell_plan(stages: Sequence[Sequence[Job]], titles: Sequence[str], reporter: Reporter) -> None:
+    """Say how much there is to do before it begins."""
+    parts = [f"{len(jobs)} {title}" for jobs, title in zip(stages, titles, strict=True) if jobs]
+    n_trainings = sum(job.n_trainings for jobs in stages for job in jobs)
+    reporter.note(
+        f"{', then '.join(parts)}: {counted(n_trainings, 'training')} in all; --print-commands "
+        "lists them"
+    )
+
+
+def _named(name: str, text: str) -> str:
+    """Say whose message it is, where it does not begin with that."""
+    return text if text.startswith(f"{name}:") else f"{name}: {text}"
 
 
 def _outcomes(

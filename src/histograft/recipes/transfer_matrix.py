@@ -10,7 +10,7 @@ from histograft.core.configuration import Role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.recipes.matrix_plan import Plan, plan_matrix
-from histograft.recipes.side_by_side import run_side_by_side
+from histograft.recipes.side_by_side import run_side_by_side, tell_plan
 from histograft.recipes.steps import command_line
 from histograft.verbs.matrix import Matrix, matrix
 from histograft.verbs.networks import find_start
@@ -27,8 +27,9 @@ class TransferMatrix:
     same learning rates, and compares every cell with a control that saw the target alone: trained
     on the target twice, tuned from ImageNet weights directly, trained from scratch for as many
     epochs, tuned from shuffled weights. Cells run side by side, and a run that is interrupted
-    goes on from the cell (and in it from the epoch) where it was. The report is
-    OUT/report/index.html, the matrix OUT/report/matrix.csv.
+    goes on from the cell (and in it from the epoch) where it was. Each pair of sets or
+    control, start, tuning, trial and learning rate is a training: --print-commands shows them
+    all. The report is OUT/report/index.html, the matrix OUT/report/matrix.csv.
 
     Attributes
     ----------
@@ -45,7 +46,10 @@ class TransferMatrix:
     tune : tuple of str
         "fine" tunes the classifier alone, "deep" all layers.
     controls : tuple of str
-        Controls to run: self, direct, scratch, shuffled.
+        Controls to run, none of which saw another data set's tissue: "self" (the target's own
+        network, tuned on the target again), "direct" (ImageNet weights, tuned on the target),
+        "scratch" (the target alone for as many epochs as both steps), "shuffled" (a source whose
+        weights were permuted).
     arch : str
         timm name of the network.
     weights : str
@@ -241,9 +245,10 @@ def transfer_matrix(config: TransferMatrix, reporter: Reporter = SILENT) -> Path
         steps = [(job.verb, job.config) for stage in plan.stages for job in stage]
         steps.append(("matrix", _report(config, plan, ())))
         return "\n".join(command_line(verb, step, None) for verb, step in steps)
-    if "imagenet" in config.init:
-        find_start(config.weights, config.arch, config.arch_kwargs)
+    first = config.weights if "imagenet" in config.init else "random"
+    find_start(first, config.arch, config.arch_kwargs)  # refused before any work
     titles = ("data sets", "networks of single sets", "transfers and controls")
+    tell_plan(plan.stages, titles, reporter)
     for stage, title in zip(plan.stages, titles, strict=True):
         run_side_by_side(stage, title, config.workers, config.device, reporter)
     commands = (

@@ -22,7 +22,7 @@ from histograft.verbs.matrix_tables import HEADLINES, MatrixTables, fused_ways, 
 from histograft.verbs.matrix_told import AGAINST, STARTS, answer, diverged
 from histograft.verbs.report_sections import Sketch
 from histograft.verbs.report_tables import patch_table
-from histograft.verbs.transfer_cells import CONTROLS, HEADLINE, NO_TUNING
+from histograft.verbs.transfer_cells import BEST_SINGLE, CONTROLS, HEADLINE, NO_TUNING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,9 +56,10 @@ FUSED = (
 )
 
 
+SHORT = {"accuracy": "accuracy", "macro_ap": "macro-AP"}
 CELL_HELP = {
-    "training": "what the source began with; which layers were tuned; the control, if it is one. "
-    "Alone: trained on the target and tested as it is, the framed diagonal",
+    "training": "what the source began with; which layers were tuned on the target; which control "
+    "it is, if it is one (see above)",
     "SD": "standard deviation over trials, in points",
     "rate": "the learning rate that did best on validation rows, by its mean over trials",
 }
@@ -139,7 +140,8 @@ def _comparisons(tables: MatrixTables) -> Section:
     rows = tables.comparisons
     frame = pd.DataFrame(
         {
-            "target": f"{row['target']} · {STARTS.get(row['init'], row['init'])}, {row['tune']}",
+            "target": f"target {row['target']} · {STARTS.get(row['init'], row['init'])}, "
+            f"{row['tune']}-tuning",
             "source": row["source"],
             "control": row["compared_with"],
             "points": points(row["difference"]),
@@ -151,7 +153,7 @@ def _comparisons(tables: MatrixTables) -> Section:
     used = set(rows["compared_with"])
     judges = set(rows[rows["headline"].astype(bool)]["compared_with"])
     text = tuple(
-        f"`{name}`: {what}{' (cells are judged against it)' if name in judges else ''}."
+        f"`{name}`: {what}{_judging(name, judges)}."
         for name, what in CONTROLS.items()
         if name in used
     )
@@ -168,6 +170,16 @@ def _comparisons(tables: MatrixTables) -> Section:
         },
     )
     return Section("Against the controls", text=text, tables=(table,))
+
+
+def _judging(name: str, judges: set[str]) -> str:
+    """Say which cells a control judges, and so colors."""
+    if name not in judges:
+        return ""
+    cells = "fused networks" if name == BEST_SINGLE else "cells"
+    if name != BEST_SINGLE and BEST_SINGLE in judges:
+        cells = "single sources"
+    return f" ({cells} are judged against it)"
 
 
 def _in_panels(rows: pd.DataFrame) -> pd.DataFrame:
@@ -226,12 +238,15 @@ def _rates(tables: MatrixTables) -> Section:
     rate = chosen.groupby(keys)["learning_rate"].first()
     hamming = tables.matrix[tables.matrix["metric"] == "hamming"]
     beside = hamming.set_index(keys)["value"]
+    used = [name for name in HEADLINES if (matrix["metric"] == name).any()]
+    metrics = " or ".join(METRICS[name] for name in used)
+    value = f"{SHORT[used[0]] if len(used) == 1 else 'value'}, %"
     frame = pd.DataFrame(
         {
-            "target": row["target"],
+            "target": f"target {row['target']}",
             "source": row["source"],
             "training": _training(row),
-            "value, %": percent(row["value"]),
+            value: percent(row["value"]),
             "95 % interval": percent_range(row["ci_low"], row["ci_high"]),
             "SD": NOTHING if pd.isna(row["value_sd"]) else f"{100 * row['value_sd']:.1f}",
             "rate": _shown(rate.get(tuple(row[k] for k in keys))),
@@ -240,7 +255,6 @@ def _rates(tables: MatrixTables) -> Section:
         for row in records(matrix.sort_values("target", kind="stable"))
     )
     lost = diverged(tables.rates)
-    metrics = " or ".join(METRICS[name] for name in HEADLINES if (matrix["metric"] == name).any())
     what = f"All cells, controls among them: {metrics}, and the chosen learning rate."
     table = Table(frame, what, group="target", help=CELL_HELP)
     text = (f"{lost}. They are in `learning_rates.csv`.",) if lost else ()
@@ -253,8 +267,10 @@ def _beside(hamming: float | None) -> dict[str, str]:
 
 
 def _training(row: dict[str, Any]) -> str:
-    tune = "alone" if row["tune"] == NO_TUNING else row["tune"]
-    return ", ".join(str(part) for part in (row["init"], tune, row["control"]) if part)
+    if row["tune"] == NO_TUNING:
+        return f"{row['init']}: trained on the target alone"
+    control = f", control {row['control']}" if row["control"] else ""
+    return f"{row['init']}: {row['tune']}-tuned{control}"
 
 
 def _shown(rate: Any) -> str:
@@ -287,8 +303,8 @@ def _notices(cells: Sequence[Cell]) -> tuple[str, ...]:
     few = min((len(c.trials) for c in cells), default=0)
     if few < 3:
         lines.append(
-            f"There are cells with {counted(few, 'trial')} only; three or more tell how seeds "
-            "scatter."
+            f"There are cells with {counted(few, 'trial')} only; three or more (`--trials 3`) tell "
+            "how seeds scatter."
         )
     return tuple(lines)
 

@@ -9,7 +9,7 @@ from histograft.core.reporter import Reporter, counted
 from histograft.figures.numerals import format_p, p_phrase, percent, points, points_range
 from histograft.verbs.comparison_told import records
 from histograft.verbs.matrix_tables import HEADLINES, LEVEL, MatrixTables, model_label, panels
-from histograft.verbs.transfer_cells import BEST_SINGLE, HEADLINE
+from histograft.verbs.transfer_cells import BEST_SINGLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ def answer(tables: MatrixTables) -> tuple[str, tuple[str, ...]]:
         f"{_number(len(worse))} did worse; for the others no difference is shown."
     )
     if better.empty and worse.empty:
-        sentence = f"For none of {counted(n, what[0])} is a difference to {what[1]} shown."
+        sentence = f"None of {counted(n, what[0])} is shown to differ from {what[1]}."
     parts = [
         _sentence(row)
         for sign in (1, -1)
@@ -90,10 +90,12 @@ def _tunings(known: pd.DataFrame) -> list[str]:
     for (start, tune, control), rows in ordered.groupby(
         ["init", "tune", "compared_with"], sort=False
     ):
+        what = "fused network" if control == BEST_SINGLE else "transfer"
         lines.append(
-            f"{STARTS.get(str(start), str(start))}, {tune}-tuning: "
-            f"{points(float(rows['difference'].mean()))} points on average over "
-            f"{counted(len(rows), 'transfer')}, against {AGAINST[str(control)]}"
+            f"{STARTS.get(str(start), str(start))}, {tune}-tuning: against "
+            f"{AGAINST[str(control)]}, {len(_significant(rows, 1))} of "
+            f"{counted(len(rows), what)} better and {len(_significant(rows, -1))} worse; "
+            f"mean difference {points(float(rows['difference'].mean()))} points, not tested"
         )
     return lines
 
@@ -135,7 +137,8 @@ def tell_matrix(tables: MatrixTables, reporter: Reporter) -> None:
             )
         rows.sort(key=lambda r: r[0])
         columns = ["target", "source", "%", "± points", "adj. p"]
-        against = AGAINST[HEADLINE.get(start, "self")]
+        used = cells["compared_with"].dropna().unique()
+        against = "; of fused networks against ".join(AGAINST[c] for c in sorted(used)[::-1])
         title = f"{STARTS.get(start, start)}, {tune}-tuning; points: against {against}"
         reporter.table(title, columns, rows)
     if lost := diverged(tables.rates):

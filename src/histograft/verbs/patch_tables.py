@@ -124,6 +124,11 @@ def tell(facts: dict[str, Any], reporter: Reporter) -> None:
             f"{name}: {facts['n_upsampled']} patches were enlarged; their source is coarser "
             "than the target, and detail that was not there was not added"
         )
+    if facts["n_reflected"]:
+        reporter.warn(
+            f"{name}: {facts['n_reflected']} of {facts['n_patches']} patches are of images smaller "
+            "than a patch and were filled up by mirroring; a smaller --patch-px takes them whole"
+        )
     for reason, why in KEPT_OUT.items():
         if count := facts["rejects"].get(reason):
             reporter.note(f"{name}: {count} patches were rejected {why}")
