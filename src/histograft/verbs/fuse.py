@@ -48,6 +48,13 @@ Mode = Literal[
 class Fuse:
     """Fuse networks of one architecture into one, without training (weight distillation).
 
+    What comes out is the start of a training: tune it on the target with `histograft transfer` or
+    `train --init OUT`. Whether it is a better start than one of its networks alone,
+    `histograft run weight-distillation` tests. An output layer is kept only where all networks
+    tell the same classes apart. OUT/layers.csv and OUT/layers.png say, layer by layer, what is left
+    of each network. For example: `histograft fuse lung colon --mode aligned-average --recalibrate
+    target-patches --out fused`.
+
     Attributes
     ----------
     networks : tuple of Path

@@ -45,9 +45,12 @@ AS_IT_IS = "as-it-is"
 class Transfer:
     """Tune a source network on a target set at each learning rate, and test it there.
 
-    Part A comes from the source; the classifier on top of it is new. The test rows are predicted
-    by the network of every learning rate, and the validation rows say which rate to believe:
-    `histograft matrix` chooses by them, over all trials. Networks are not kept.
+    All layers but the classifier (Part A) come from the source; the classifier is new. The test
+    rows are predicted by the network of every learning rate, and the validation rows say which
+    rate to believe: `histograft matrix` chooses by them, over all trials, and compares transfers
+    with controls; `histograft run transfer-matrix` plans them all. Networks are not kept:
+    `histograft train --init` makes one to keep. For example: `histograft transfer --patches
+    colon-patches --init lung-network --out lung-to-colon`.
 
     Attributes
     ----------
@@ -65,7 +68,7 @@ class Transfer:
         "deep" tunes all layers, "fine" the new classifier alone (BatchNorm stays as it is);
         "none" tests a network artefact that knows the classes already.
     learning_rates : tuple of float
-        The grid; each is a training of its own.
+        The grid; each is a training of its own. One that diverges is recorded as diverged.
     epochs : int
         Epochs at each learning rate.
     batch_size : int
