@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pandas as pd
 import pytest
 
@@ -61,7 +63,10 @@ def test_fused_networks_are_judged_against_the_best_single_source(done):
 def test_the_picture_of_the_paper(done):
     folder, _ = done
     assert (folder / "run/report/figures/ways-to-bone.svg").is_file()
-    assert "Of 2 fused networks" in (folder / "run/report/index.html").read_text(encoding="utf-8")
+    assert (
+        "of 2 fused networks"
+        in (folder / "run/report/index.html").read_text(encoding="utf-8").lower()
+    )
 
 
 def test_fused_networks_are_recalibrated_on_the_target(done):
@@ -82,6 +87,22 @@ def test_pairs_and_all_of_three_sources(tmp_path):
     fused = [line for line in lines if line.startswith("histograft fuse")]
     assert len(fused) == 4  # a+b, a+c, b+c, a+b+c
     assert any("b+c" in line for line in fused)
+
+
+def test_fine_and_deep_have_every_way_and_control(tmp_path):
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    config = WeightDistillation(
+        sources=(tmp_path / "a", tmp_path / "b"), target=tmp_path / "c", out=tmp_path / "run",
+        modes=("paper", "first-only"), tune=("fine", "deep"), trials=1, print_commands=True,
+    )  # fmt: skip
+    lines = [shlex.split(text) for text in str(weight_distillation(config)).splitlines()]
+    cells = [line for line in lines if line[1] == "transfer"]
+    fine = [line for line in cells if "--tune" in line and line[line.index("--tune") + 1] == "fine"]
+    none = [line for line in cells if "--tune" in line and line[line.index("--tune") + 1] == "none"]
+    assert (len(cells), len(fine), len(none)) == (13, 6, 1)  # two singles, two fused, self, direct
+    places = [line[line.index("--out") + 1] for line in cells]
+    assert len(set(places)) == len(places)
 
 
 def test_a_target_that_is_a_source_is_refused(tmp_path):

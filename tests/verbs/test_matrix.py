@@ -207,3 +207,17 @@ def test_a_cell_whose_rates_all_diverged_keeps_its_metric(task, metric):
     cell = Cell(CellKey("oral", "lung", "random", "deep", ""), trials)
     (row,) = cell_rows([cell])
     assert (row["metric"], row["n_trials"], "value" in row) == (metric, 0, False)
+
+
+def test_sets_that_were_enlarged_mirrored_or_have_no_scale_are_named():
+    plain = {"n_patches": 1200, "n_mpp_unknown": 0, "n_upsampled": 0, "n_reflected": 0}
+    facts = [
+        plain | {"dataset": "lung", "n_mpp_unknown": 1200},
+        plain | {"dataset": "oral", "n_reflected": 300, "n_upsampled": 1},
+        plain | {"dataset": "colon", "n_reflected": 1200},
+    ]
+    unknown, enlarged, mirrored = matrix_page._notices_of_sets(facts)
+    assert "µm/px is known of patches of lung (1,200 of 1,200):" in unknown
+    assert "oral (1 of 1,200) were enlarged" in enlarged
+    assert "oral (300 of 1,200), colon (1,200 of 1,200)" in mirrored
+    assert matrix_page._notices_of_sets([plain | {"dataset": "lung"}]) == []

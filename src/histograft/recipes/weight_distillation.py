@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,7 @@ from histograft.recipes.matrix_plan import (
     planned_patches,
     tuning_options,
 )
-from histograft.recipes.side_by_side import Job, run_side_by_side
+from histograft.recipes.side_by_side import Job, run_side_by_side, tell_plan
 from histograft.recipes.steps import command_line
 from histograft.verbs.fuse import Fuse, Mode
 from histograft.verbs.matrix import Matrix, matrix
@@ -54,6 +54,8 @@ class WeightDistillation:
         all together.
     init : tuple of str
         What sources begin with: random, imagenet.
+    tune : tuple of str
+        "deep" tunes all layers on the target, "fine" the classifier alone; both compare them.
     arch : str
         timm name of the network.
     weights : str
@@ -136,6 +138,7 @@ class WeightDistillation:
     modes: tuple[Mode, ...] = ("paper", "aligned-average", "first-only", "random-subspace")
     combine: tuple[str, ...] = ()
     init: tuple[Literal["random", "imagenet"], ...] = ("random",)
+    tune: tuple[Literal["fine", "deep"], ...] = ("deep",)
     arch: str = "resnet18"
     weights: Annotated[str, Role.INPUT] = "imagenet"
     arch_kwargs: str = ""
@@ -180,7 +183,7 @@ class WeightDistillation:
             raise InputError(
                 f"{len(self.sources)} source was given", "give two or more: --sources A B …"
             )
-        for name in ("modes", "init"):
+        for name in ("modes", "init", "tune"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise InputError(f"--{name} is {' '.join(values)}", "give each once")
@@ -251,9 +254,10 @@ def weight_distillation(config: WeightDistillation, reporter: Reporter = SILENT)
     if config.print_commands:
         steps = [(job.verb, job.config) for stage in stages for job in stage]
         return "\n".join(command_line(*step, None) for step in [*steps, ("matrix", report)])
-    if config.weights != "none":
-        find_start(config.weights, config.arch, config.arch_kwargs)
+    first = "random" if config.weights == "none" else config.weights
+    find_start(first, config.arch, config.arch_kwargs)  # refused before any work
     titles = ("data sets", "networks of single sets", "fusions", "transfers and controls")
+    tell_plan(stages, titles, reporter)
     for stage, title in zip(stages, titles, strict=True):
         run_side_by_side(stage, title, config.workers, config.device, reporter)
     commands = (
@@ -314,31 +318,36 @@ def _transfers(
     """Give every way to the target: alone, from single sources, from fused ones, from ImageNet."""
 
     def way(init: str | Path, folder: str, trial: int, **fields: Any) -> Job:
+        end = f"-fine-{trial}" if fields["tune"] == "fine" else f"-{trial}"
         cell = Transfer(
             patches=patches,
-            out=config.out / "cells" / f"{folder}-{trial}",
+            out=config.out / "cells" / f"{folder}{end}",
             init=str(init),
             trial=trial,
-            **tuning_options(config) | {"tune": "deep"} | fields,
+            **tuning_options(config) | fields,
         )
         return Job("transfer", cell, cell_label(cell))
 
     for trial in range(config.trials):
         for start in config.init:
             own = network_folder(config, target, start, trial)
-            common: dict[str, Any] = {"start": start}
-            yield way(own, f"{start}-alone", trial, source=target, **common | {"tune": "none"})
-            yield way(own, f"{start}-self", trial, source=target, control="self", **common)
-            for name in sources:
-                init = network_folder(config, name, start, trial)
-                yield way(init, f"{start}-{name}", trial, source=name, **common)
-            for names in combined:
-                for mode in config.modes:
+            alone: dict[str, Any] = {"source": target, "start": start, "tune": "none"}
+            yield way(own, f"{start}-alone", trial, **alone)
+        for tune in config.tune:
+            for start in config.init:
+                common: dict[str, Any] = {"start": start, "tune": tune}
+                own = network_folder(config, target, start, trial)
+                yield way(own, f"{start}-self", trial, source=target, control="self", **common)
+                for name in sources:
+                    init = network_folder(config, name, start, trial)
+                    yield way(init, f"{start}-{name}", trial, source=name, **common)
+                for names, mode in product(combined, config.modes):
                     init = _fused_folder(config, names, mode, start, trial)
                     label = f"{'+'.join(names)} ({mode})"
                     control = mode if mode in CONTROL_MODES else ""
                     folder = f"{start}-{'+'.join(names)}-{mode}"
                     yield way(init, folder, trial, source=label, control=control, **common)
-        if config.weights != "none":
-            blank = {"arch": config.arch, "arch_kwargs": config.arch_kwargs, "start": "imagenet"}
-            yield way(config.weights, "direct", trial, source=target, control="direct", **blank)
+            if config.weights != "none":
+                blank = {"arch": config.arch, "arch_kwargs": config.arch_kwargs}
+                direct = blank | {"source": target, "start": "imagenet", "tune": tune}
+                yield way(config.weights, "direct", trial, control="direct", **direct)

@@ -93,7 +93,7 @@ def matrix_page(
             config.title,
             sentence,
             answers,
-            (*config.notices, *_notices(cells)),
+            (*config.notices, *_notices(cells), *_notices_of_sets([a.facts for a in patches])),
             tuple(made),
             _facts(cells),
             {f"transfers of {len(cells)} cells": _common_id(cells)},
@@ -307,6 +307,23 @@ def _notices(cells: Sequence[Cell]) -> tuple[str, ...]:
             "how seeds scatter."
         )
     return tuple(lines)
+
+
+def _notices_of_sets(facts: Sequence[dict[str, Any]]) -> list[str]:
+    """Name the sets whose pixels are not what they seem to be."""
+    what = {
+        "n_mpp_unknown": "No µm/px is known of patches of {}: their pixels were kept as they are.",
+        "n_upsampled": "Patches of {} were enlarged: their images are coarser than the target.",
+        "n_reflected": "Patches of {} are of images smaller than a patch, filled up by mirroring.",
+    }
+    lines = []
+    for name, text in what.items():
+        shares = [
+            f"{f['dataset']} ({f[name]:,} of {f['n_patches']:,})" for f in facts if f.get(name)
+        ]
+        if shares:
+            lines.append(text.format(", ".join(shares)))
+    return lines
 
 
 def _differs(facts: dict[str, Any]) -> bool:

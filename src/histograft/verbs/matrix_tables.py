@@ -202,27 +202,30 @@ def fused_ways(cells: Sequence[Cell], tables: MatrixTables) -> tuple[pd.DataFram
         row = rows[(key.source, key.target, key.start, key.tune, key.control)]
         if cell.metrics:
             names = {"label": _way(cell), "kind": _kind(cell), "start": key.start}
+            names["fine"] = key.tune == "fine"
             trials = cell.metrics[row["metric"]].values.tolist()
             ends = {name: row[name] for name in ("value", "ci_low", "ci_high")}
             ways.append(names | ends | {"trials": trials, "metric": row["metric"]})
     order = ["target", "single", "fused", "control", "imagenet"]
     table = pd.DataFrame(ways)
     rank = table["kind"].map(order.index)
-    table = table.assign(rank=rank).sort_values(["start", "rank"], kind="stable", ignore_index=True)
+    order_by = ["start", "fine", "rank"]
+    table = table.assign(rank=rank).sort_values(order_by, kind="stable", ignore_index=True)
     return table, str(table["metric"].iloc[0])
 
 
 def _way(cell: Cell) -> str:
-    """Name a way where target and tuning are known."""
+    """Name a way where the target is known."""
     key = cell.key
     start = "" if key.start == "random" else "ImageNet → "
+    end = ", fine" if key.tune == "fine" else ""
     if key.control == "direct":
-        return "ImageNet, directly"
+        return f"ImageNet, directly{end}"
     if key.tune == "none":
         return f"{start}{key.target} alone"
     if key.control == "self":
-        return f"{start}{key.target}, twice"
-    return start + key.source
+        return f"{start}{key.target}, twice{end}"
+    return start + key.source + end
 
 
 def _kind(cell: Cell) -> str:
