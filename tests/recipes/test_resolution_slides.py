@@ -49,6 +49,8 @@ def test_from_slides_to_slides(tmp_path, monkeypatch):
         resolution_distillation(absent, SILENT)
     with pytest.raises(InputError, match="--predict-slides are slides, whose scale is in µm/px"):
         resolution_distillation(replace(config, scale="relative"), SILENT)
+    with pytest.raises(InputError, match="states no label, and the teacher learns from labels"):
+        resolution_distillation(replace(config, samples=tmp_path / "new.csv"), SILENT)
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr(recipe, "ladder", names_the_last_student)
     resolution_distillation(config, SILENT)

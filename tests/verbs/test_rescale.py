@@ -113,6 +113,13 @@ def test_a_ladder_above_the_native_scale_and_bad_images_are_refused(samples):
         make(samples, "bad", level=1)
 
 
+def test_pieces_that_could_not_be_opened_again_are_refused(samples, monkeypatch):
+    monkeypatch.setattr("histograft.imaging.read.MAX_PIXELS", 12_500)  # 97 x 131 are 12,707
+    with pytest.raises(InputError, match="131 x 97 px at this level are more than 12,500"):
+        make(samples, "large", level=0.5)
+    assert make(samples, "small", level=1).facts["n_patches"] == len(SIZES)
+
+
 def test_it_is_made_once_and_resumes(samples, monkeypatch):
     made = make(samples, "out", level=1)
     assert make(samples, "out", level=1).id == made.id

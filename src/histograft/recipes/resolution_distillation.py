@@ -21,6 +21,7 @@ from histograft.verbs.ladder import Ladder, ladder
 from histograft.verbs.rescale import Rescale, rescale
 from histograft.verbs.slide_samples import read_slide_samples, slide_table
 from histograft.verbs.sources import read_source
+from histograft.verbs.text_tables import read_text_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,6 +229,7 @@ def resolution_distillation(
             f"the ladder begins at {min(config.ladder):g}, the teacher at {finest:g}",
             "give levels that are coarser than the teacher's",
         )
+    _check_labelled(config)
     _check_predicted(config)
     steps = _steps(config, finest)
     if config.print_commands:
@@ -256,6 +258,16 @@ def resolution_distillation(
     if config.predict_slides is not None:
         _predict(config, config.predict_slides, chosen, finest, reporter)
     return made.path / "index.html"
+
+
+def _check_labelled(config: ResolutionDistillation) -> None:
+    """Refuse slides without labels as samples: a network would learn a single class."""
+    slides = slide_table(config.samples)
+    if slides is not None and "label" not in read_text_table(slides, ["slide_id"]):
+        raise InputError(
+            f"{slides} states no label, and the teacher learns from labels",
+            "add a column label; slides without labels can be given by --unlabelled",
+        )
 
 
 def _check_predicted(config: ResolutionDistillation) -> None:

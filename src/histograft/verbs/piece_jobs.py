@@ -86,6 +86,7 @@ def rescale_piece(job: PieceJob) -> ImageOutcome:
     """
     from histograft.imaging.channel_sums import ChannelSums
     from histograft.imaging.phash import perceptual_hashes
+    from histograft.imaging.read import MAX_PIXELS
     from histograft.imaging.scale_pair import at_level, central_window, level_factors
 
     try:
@@ -101,6 +102,13 @@ def rescale_piece(job: PieceJob) -> ImageOutcome:
         pixels = pixels[top : top + height, left : left + width]
         notes.append("cut")
     piece = at_level(pixels, factor)
+    if piece.shape[0] * piece.shape[1] > MAX_PIXELS:
+        detail = (
+            f"{job.name}: {piece.shape[1]:,} x {piece.shape[0]:,} px at this level are more than "
+            f"{MAX_PIXELS:,}: take a coarser --level, or cut it by --max-pixels"
+        )
+        reject = {"x_px": None, "y_px": None, "reason": "large", "detail": detail}
+        return ImageOutcome([], [reject], {})
     sums = ChannelSums.of(piece)
     notes.append(json.dumps([sums.n, sums.sums, sums.squares]))
     files = {job.file_name: write_bytes(job.out / job.file_name, png(piece))}
