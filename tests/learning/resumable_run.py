@@ -1,8 +1,11 @@
-"""One training run in a process of its own, for `test_resume`: it is killed and started again.
+"""Training runs in processes of their own, for `test_resume`: they are killed and started again.
 
-Usage: python resumable_run.py FOLDER TUNE; prints a line for each step.
+Usage: python resumable_run.py TUNE. For each FOLDER on standard input a process is forked, as
+importing torch takes longer than the run. It prints its id, then a line for each step; then its
+exit code is printed. Nothing but imports is done before, so forks begin as new processes would.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -49,7 +52,20 @@ def run(folder: Path | None, tune: str, on_step=None) -> tuple[Network, FitResul
     return network, result
 
 
-if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    network, result = run(folder, sys.argv[2], lambda *step: print(*step, flush=True))  # noqa: T201 - its interface
+def say(*words) -> None:
+    print(*words, flush=True)  # noqa: T201 - its interface
+
+
+def work(folder: Path, tune: str) -> None:
+    say("id", os.getpid())
+    network, result = run(folder, tune, say)
     torch.save((state_to_save(network), result.history), folder / "end.pt")
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            work(Path(line.strip()), sys.argv[1])
+            os._exit(0)
+        say("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))

@@ -24,11 +24,16 @@ def load_script():
     return module
 
 
-def start(folder, tune):
-    command = [sys.executable, str(SCRIPT), str(folder), tune]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+def steps_until(process, kill_after):
+    """Lines of steps of one run that is killed after so many of them, and its exit code."""
+    _, child = process.stdout.readline().split()
+    seen = []
+    while not (line := process.stdout.readline()).startswith("ended"):
+        assert line, f"the process that forks ended after {seen}"
+        seen.append(tuple(line.split()[:2]))
+        if len(seen) == kill_after:
+            os.kill(int(child), signal.SIGKILL)
+    return seen, int(line.split()[1])
 
 
 def without_seconds(history):
@@ -48,16 +53,20 @@ def assert_same(one, other):
 def test_kills_at_random_steps_leave_no_trace(tmp_path, tune, kills):
     chance = random.Random(f"{tune}-{os.getpid()}")  # other points in every run of the tests
     told = []
-    for _ in range(kills):
-        with start(tmp_path, tune) as process:
-            seen = [process.stdout.readline() for _ in range(chance.randint(1, 6))]
-            process.send_signal(signal.SIGKILL)
-            seen += process.stdout.read().splitlines()
-        assert process.returncode in (-signal.SIGKILL, 0)
-        told.append([tuple(line.split()[:2]) for line in seen if line.strip()])
-    with start(tmp_path, tune) as process:
-        told.append([tuple(line.split()[:2]) for line in process.stdout.read().splitlines()])
-    assert process.returncode == 0, told
+    with subprocess.Popen(
+        [sys.executable, str(SCRIPT), tune],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    ) as process:
+        for kill_after in [*(chance.randint(1, 6) for _ in range(kills)), None]:
+            process.stdin.write(f"{tmp_path}\n")
+            process.stdin.flush()
+            steps, code = steps_until(process, kill_after)
+            assert code in ((0,) if kill_after is None else (-signal.SIGKILL, 0)), told
+            told.append(steps)
+        process.stdin.close()
 
     network, result = load_script().run(None, tune)
     end = torch.load(tmp_path / "end.pt", weights_only=True)
