@@ -10,6 +10,7 @@ import pytest
 
 from histograft.core.artefact import open_artefact
 from histograft.core.errors import InputError
+from histograft.recipes import matrix_plan
 from histograft.recipes.matrix_plan import plan_matrix
 from histograft.recipes.transfer_matrix import PRESETS, TransferMatrix
 
@@ -120,6 +121,25 @@ def test_a_matrix_without_transfers_is_refused(tmp_path, fields, message):
     given["sets"] = tuple(tmp_path / name for name in given["sets"])
     with pytest.raises(InputError, match=message):
         plan_matrix(TransferMatrix(out=tmp_path / "run", **given))
+
+
+@pytest.mark.parametrize(
+    ("other", "message"), [(2.0, "a: 1 µm/px, b: 2 µm/px"), (None, "b: unknown"), (1.005, None)]
+)
+def test_strict_scale_is_looked_at_before_networks_are_trained(
+    tmp_path, monkeypatch, other, message
+):
+    scales = {"a": 1.0, "b": other}
+    monkeypatch.setattr(matrix_plan, "open_artefact", lambda path, _: path)
+    monkeypatch.setattr(
+        matrix_plan, "load_patches", lambda path: pd.DataFrame({"mpp": [scales[path.name]]})
+    )
+    sets = {name: tmp_path / name for name in scales}
+    if message is None:
+        matrix_plan.require_one_scale(sets)
+        return
+    with pytest.raises(InputError, match=message):
+        matrix_plan.require_one_scale(sets)
 
 
 def test_unknown_names_are_refused(tools, tmp_path):

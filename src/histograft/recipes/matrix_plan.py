@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from histograft.core.artefact import is_artefact
+from histograft.core.artefact import is_artefact, open_artefact
 from histograft.core.errors import InputError
 from histograft.core.seeds import child_seed
 from histograft.recipes.side_by_side import Job
 from histograft.recipes.tissue_type import names_of_sets
 from histograft.verbs.first_network import NO_HIDDEN
+from histograft.verbs.fuse_parents import SAME_SCALE, scale_of
+from histograft.verbs.patch_images import load_patches
 from histograft.verbs.standardize import Standardize
 from histograft.verbs.train import Train
 from histograft.verbs.transfer import Transfer
@@ -86,6 +88,24 @@ def _names(config: TransferMatrix | WeightDistillation) -> dict[Path, str]:
             "give each set once; a set is no source of itself",
         )
     return names
+
+
+def require_one_scale(patches: dict[str, Path]) -> None:
+    """Refuse sets that are not known to be at one scale, before networks are trained on them."""
+    scales = {
+        name: scale_of(load_patches(open_artefact(p, "patches"))) for name, p in patches.items()
+    }
+    known = [scale for scale in scales.values() if scale is not None]
+    if len(known) == len(scales) and max(known) / min(known) - 1 <= SAME_SCALE:
+        return
+    shown = ", ".join(
+        f"{name}: {'unknown' if scale is None else f'{scale:g} µm/px'}"
+        for name, scale in scales.items()
+    )
+    raise InputError(
+        f"the sets are not known to be at one scale ({shown})",
+        "standardize all to one --target-mpp, or leave out --strict-scale",
+    )
 
 
 def network_jobs(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from histograft.core.configuration import Role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
-from histograft.recipes.matrix_plan import Plan, plan_matrix
+from histograft.recipes.matrix_plan import Plan, plan_matrix, require_one_scale
 from histograft.recipes.side_by_side import run_side_by_side, tell_plan
 from histograft.recipes.steps import command_line
 from histograft.verbs.matrix import Matrix, matrix
@@ -251,6 +251,8 @@ def transfer_matrix(config: TransferMatrix, reporter: Reporter = SILENT) -> Path
     tell_plan(plan.stages, titles, reporter)
     for stage, title in zip(plan.stages, titles, strict=True):
         run_side_by_side(stage, title, config.workers, config.device, reporter)
+        if config.strict_scale and title == titles[0]:
+            require_one_scale(plan.patches)
     commands = (
         command_line("run transfer-matrix", config, config.out),
         "# --print-commands prints the command of each step",

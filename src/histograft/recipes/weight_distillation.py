@@ -17,6 +17,7 @@ from histograft.recipes.matrix_plan import (
     network_folder,
     network_jobs,
     planned_patches,
+    require_one_scale,
     tuning_options,
 )
 from histograft.recipes.side_by_side import Job, run_side_by_side, tell_plan
@@ -260,6 +261,8 @@ def weight_distillation(config: WeightDistillation, reporter: Reporter = SILENT)
     tell_plan(stages, titles, reporter)
     for stage, title in zip(stages, titles, strict=True):
         run_side_by_side(stage, title, config.workers, config.device, reporter)
+        if config.strict_scale and title == titles[0]:
+            require_one_scale(patches)
     commands = (
         command_line("run weight-distillation", config, config.out),
         "# --print-commands prints the command of each step",
