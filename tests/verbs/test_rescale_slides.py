@@ -10,6 +10,8 @@ from openslide import OpenSlide
 from PIL import Image
 
 from histograft.core.errors import InputError
+from histograft.imaging.slide import Slide
+from histograft.imaging.slide_reader import UnreadableRegionError
 from histograft.verbs import rescale as module
 from histograft.verbs.patch_images import images_of, load_patches
 from histograft.verbs.rescale import Rescale, rescale
@@ -210,3 +212,17 @@ def test_a_real_mosaic_comes_apart_into_its_images(shared_data, tmp_path):
         assert box.x0 + box.width0 <= tile["x"] + tile["w"] + 24
         assert box.y0 + box.height0 <= tile["y"] + tile["h"] + 24
     assert len(seen) == 9
+
+
+def test_a_damaged_region_is_an_error_that_names_it(slides, tmp_path, monkeypatch):
+    plain = Slide.read
+
+    def damaged(self, level, *place):
+        if level == 0 and self.path.name == "b.tif":
+            raise UnreadableRegionError("bad strip")
+        return plain(self, level, *place)
+
+    monkeypatch.setattr(Slide, "read", damaged)
+    with pytest.raises(InputError, match=r"1 of 3 images cannot be used:\n +b\.tif.*bad strip"):
+        make(slides, tmp_path / "out")
+    assert not (tmp_path / "out/manifest.json").exists()
