@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from histograft.core.artefact import open_artefact
-from histograft.core.errors import InputError
+from histograft.core.errors import ArtefactError, InputError
+from histograft.core.reporter import SILENT
 from histograft.recipes import matrix_plan
 from histograft.recipes.matrix_plan import plan_matrix
 from histograft.recipes.transfer_matrix import PRESETS, TransferMatrix
+from histograft.verbs.matrix import Matrix
 
 SMALL = (
     "--target-mpp", 1, "--patch-px", 32, "--arch", "resnet10t", "--epochs", 1, "--trials", 1,
@@ -140,6 +142,19 @@ def test_strict_scale_is_looked_at_before_networks_are_trained(
         return
     with pytest.raises(InputError, match=message):
         matrix_plan.require_one_scale(sets)
+
+
+def test_a_run_that_was_made_larger_says_what_to_do_with_its_report(tmp_path, monkeypatch):
+    def refuses(config, reporter):
+        raise ArtefactError(f"{config.out} holds another artefact", "choose another --out")
+
+    monkeypatch.setattr(matrix_plan, "matrix", refuses)
+    config = Matrix(cells=(tmp_path,), out=tmp_path / "report")
+    with pytest.raises(ArtefactError, match="choose another"):
+        matrix_plan.write_report(config, SILENT)
+    monkeypatch.setattr(matrix_plan, "is_artefact", lambda path: path == tmp_path / "report")
+    with pytest.raises(ArtefactError, match="all cells are done and kept; move or delete"):
+        matrix_plan.write_report(config, SILENT)
 
 
 def test_unknown_names_are_refused(tools, tmp_path):

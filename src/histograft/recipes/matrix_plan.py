@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from histograft.core.artefact import is_artefact, open_artefact
-from histograft.core.errors import InputError
+from histograft.core.errors import ArtefactError, InputError
+from histograft.core.reporter import Reporter
 from histograft.core.seeds import child_seed
 from histograft.recipes.side_by_side import Job
 from histograft.recipes.tissue_type import names_of_sets
 from histograft.verbs.first_network import NO_HIDDEN
 from histograft.verbs.fuse_parents import SAME_SCALE, scale_of
+from histograft.verbs.matrix import Matrix, matrix
 from histograft.verbs.patch_images import load_patches
 from histograft.verbs.standardize import Standardize
 from histograft.verbs.train import Train
@@ -106,6 +108,20 @@ def require_one_scale(patches: dict[str, Path]) -> None:
         f"the sets are not known to be at one scale ({shown})",
         "standardize all to one --target-mpp, or leave out --strict-scale",
     )
+
+
+def write_report(config: Matrix, reporter: Reporter) -> Path:
+    """Write the report of a run; of one that was made larger, say what to do with the old one."""
+    try:
+        return matrix(config, reporter).path / "index.html"
+    except ArtefactError as error:
+        if not is_artefact(config.out):
+            raise
+        raise ArtefactError(
+            error.problem,
+            f"all cells are done and kept; move or delete {config.out}, the report of other "
+            "cells, and run the same command again",
+        ) from error
 
 
 def network_jobs(

@@ -9,10 +9,15 @@ from typing import Annotated, Any, Literal
 from histograft.core.configuration import Role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
-from histograft.recipes.matrix_plan import Plan, plan_matrix, require_one_scale
+from histograft.recipes.matrix_plan import (
+    Plan,
+    plan_matrix,
+    require_one_scale,
+    write_report,
+)
 from histograft.recipes.side_by_side import run_side_by_side, tell_plan
 from histograft.recipes.steps import command_line
-from histograft.verbs.matrix import Matrix, matrix
+from histograft.verbs.matrix import Matrix
 from histograft.verbs.networks import find_start
 from histograft.verbs.transfer import Transfer
 
@@ -257,8 +262,7 @@ def transfer_matrix(config: TransferMatrix, reporter: Reporter = SILENT) -> Path
         command_line("run transfer-matrix", config, config.out),
         "# --print-commands prints the command of each step",
     )
-    report = matrix(_report(config, plan, commands), reporter)
-    return report.path / "index.html"
+    return write_report(_report(config, plan, commands), reporter)
 
 
 def _report(config: TransferMatrix, plan: Plan, commands: tuple[str, ...]) -> Matrix:

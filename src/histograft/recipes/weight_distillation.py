@@ -19,11 +19,12 @@ from histograft.recipes.matrix_plan import (
     planned_patches,
     require_one_scale,
     tuning_options,
+    write_report,
 )
 from histograft.recipes.side_by_side import Job, run_side_by_side, tell_plan
 from histograft.recipes.steps import command_line
 from histograft.verbs.fuse import Fuse, Mode
-from histograft.verbs.matrix import Matrix, matrix
+from histograft.verbs.matrix import Matrix
 from histograft.verbs.networks import find_start
 from histograft.verbs.transfer import Transfer
 
@@ -267,8 +268,7 @@ def weight_distillation(config: WeightDistillation, reporter: Reporter = SILENT)
         command_line("run weight-distillation", config, config.out),
         "# --print-commands prints the command of each step",
     )
-    made = matrix(replace(report, commands=commands), reporter)
-    return made.path / "index.html"
+    return write_report(replace(report, commands=commands), reporter)
 
 
 def _combinations(config: WeightDistillation, sources: list[str]) -> list[tuple[str, ...]]:
