@@ -13,7 +13,7 @@ from histograft.verbs.rescale import Rescale, rescale
 def folders(tmp_path_factory):
     """Patients of two pieces at 1, 2 and 4: labelled, without validation, and unlabelled."""
     root = tmp_path_factory.mktemp("pieces")
-    write_pieces(root / "set", 16)
+    write_pieces(root / "set", 16, splits=("train", "train", "dev", "test"))
     write_pieces(root / "plain", 16, splits=("train", "test"))
     write_pieces(root / "more", 8, first=100, splits=("train",))
     write_pieces(root / "overlap", 16)

@@ -36,9 +36,11 @@ class ResolutionDistillation:
     Attributes
     ----------
     samples : Path
-        A samples.csv (columns file, label, and if known group, split, mpp), a folder with one, or
-        a folder of class folders. Images may have any sizes. Or a slides.csv (columns slide_id,
-        file, label), of whose slides each piece of tissue is one image; see `histograft rescale`.
+        A samples.csv (columns file, label, and if known group, slide, split, mpp), a folder with
+        one, or a folder of class folders. Images may have any sizes. Of the split, val or dev
+        chooses epochs, and is neither learned from nor tested on. Or a slides.csv (columns
+        slide_id, file, label), of whose slides each piece of tissue is one image; see
+        `histograft rescale`.
     out : Path
         Folder for everything.
     unlabelled : tuple of Path

@@ -80,7 +80,7 @@ def ladder_page(
     sketch, views = drawing
     made = [
         Section("Accuracy and cost", text=HOW, figures=(_curve(judged, costs, sketch),)),
-        _results(judged, costs),
+        _results(judged),
         _against_teacher(judged, tables["comparisons.csv"]),
         _against_baseline(judged, tables["comparisons.csv"]),
         _ablation(judged, tables.get("ablation.csv")),
@@ -130,7 +130,7 @@ def _curve(judged: Judged, costs: Mapping[float, Mapping[str, float]], sketch: S
     return sketch.picture(figure, "cost", caption)
 
 
-def _results(judged: Judged, costs: Mapping[float, Mapping[str, float]]) -> Section:
+def _results(judged: Judged) -> Section:
     import pandas as pd
 
     from histograft.figures.page import Section, Table
@@ -146,11 +146,8 @@ def _results(judged: Judged, costs: Mapping[float, Mapping[str, float]]) -> Sect
                 row[f"{name}, %"] = percent(judged.draws.value(m, metric))
         for unit, of_unit in judged.of_units.items():
             row[f"top-1 by {unit}, %"] = percent(of_unit.value(m, HEADLINE))
-        row["GMAC a piece"] = f"{costs[rung.level]['gmacs']:.3g}"
-        ms = costs[rung.level]["ms_per_piece"]
-        row["ms a piece"] = "–" if ms != ms else f"{ms:.3g}"
         rows.append(row)
-    what = "All conditions at all scales."
+    what = "All conditions at all scales; what they cost is below."
     if judged.of_units:
         what += f" A {' or a '.join(judged.of_units)} is decided by the mean over its pieces."
     table = Table(pd.DataFrame(rows), what, group="scale")
