@@ -201,7 +201,7 @@ def fused_ways(cells: Sequence[Cell], tables: MatrixTables) -> tuple[pd.DataFram
         key = cell.key
         row = rows[(key.source, key.target, key.start, key.tune, key.control)]
         if cell.metrics:
-            names = {"label": _way(cell), "kind": _kind(cell), "start": key.start}
+            names: dict[str, Any] = {"label": _way(cell), "kind": _kind(cell), "start": key.start}
             names["fine"] = key.tune == "fine"
             trials = cell.metrics[row["metric"]].values.tolist()
             ends = {name: row[name] for name in ("value", "ci_low", "ci_high")}
