@@ -11,6 +11,7 @@ from histograft.core.artefact import open_artefact
 from histograft.core.configuration import Role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
+from histograft.recipes.piece_slides import check_labelled, check_predicted, native_scales
 from histograft.recipes.piece_trainings import train_all
 from histograft.recipes.resolution_checks import check_trainings
 from histograft.recipes.steps import Recipe, command_line
@@ -19,9 +20,7 @@ from histograft.verbs.distill import Distill
 from histograft.verbs.export import Export, export, missing_packages
 from histograft.verbs.ladder import Ladder, ladder
 from histograft.verbs.rescale import Rescale, rescale
-from histograft.verbs.slide_samples import read_slide_samples, slide_table
-from histograft.verbs.sources import read_source
-from histograft.verbs.text_tables import read_text_table
+from histograft.verbs.slide_samples import slide_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,8 +230,8 @@ def resolution_distillation(
             f"the ladder begins at {min(config.ladder):g}, the teacher at {finest:g}",
             "give levels that are coarser than the teacher's",
         )
-    _check_labelled(config)
-    _check_predicted(config)
+    check_labelled(config.samples)
+    check_predicted(config.predict_slides, config.scale, config.mpp)
     steps = _steps(config, finest)
     if config.print_commands:
         return "\n".join(command_line(verb, step, None) for verb, step in steps)
@@ -262,32 +261,6 @@ def resolution_distillation(
     return made.path / "index.html"
 
 
-def _check_labelled(config: ResolutionDistillation) -> None:
-    """Refuse slides without labels as samples: a network would learn a single class."""
-    slides = slide_table(config.samples)
-    if slides is not None and "label" not in read_text_table(slides, ["slide_id"]):
-        raise InputError(
-            f"{slides} states no label, and the teacher learns from labels",
-            "add a column label; slides without labels can be given by --unlabelled",
-        )
-
-
-def _check_predicted(config: ResolutionDistillation) -> None:
-    """Refuse slides to predict that cannot be used, before hours of training."""
-    if config.predict_slides is None:
-        return
-    slides = slide_table(config.predict_slides)
-    if slides is None:
-        read_source(config.predict_slides)
-    elif config.scale == "relative":
-        raise InputError(
-            "--predict-slides are slides, whose scale is in µm/px, and --scale is relative",
-            "give images for which factors mean the same, or a ladder in µm/px",
-        )
-    else:
-        read_slide_samples(slides, name=None, mpp=config.mpp)
-
-
 def _predict(
     config: ResolutionDistillation, slides: Path, chosen: Path, finest: float, reporter: Reporter
 ) -> None:
@@ -315,7 +288,7 @@ def _teacher_level(config: ResolutionDistillation) -> float:
         return float(config.teacher_mpp)
     if config.scale == "relative":
         return 1.0
-    found = _native_scales(config)
+    found = native_scales(config.samples, config.mpp)
     if not found and config.mpp is not None:
         found = [config.mpp]
     if len(found) != 1:
@@ -328,16 +301,6 @@ def _teacher_level(config: ResolutionDistillation) -> float:
             "of the images' own scale: --scale relative",
         )
     return found[0]
-
-
-def _native_scales(config: ResolutionDistillation) -> list[float]:
-    """Every µm/px that images or slides state."""
-    slides = slide_table(config.samples)
-    if slides is None:
-        source = read_source(config.samples)
-    else:
-        source = read_slide_samples(slides, name=None, mpp=config.mpp)
-    return sorted({float(mpp) for mpp in source.table["mpp"].dropna().unique()})
 
 
 def _levels(config: ResolutionDistillation, finest: float) -> list[Path]:
