@@ -93,14 +93,18 @@ def test_its_commands_run_in_its_folder(page, tools, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # a minute of processor time
-def test_slides_of_the_demo_show_the_tissue_that_was_drawn(tmp_path):
-    """The demo with fewer patients, one laboratory and one repeat, and with its slides."""
+def test_slides_of_the_demo_show_the_tissue_that_was_drawn(page, tmp_path):
+    """The demo with fewer patients, one laboratory and one repeat, and with its slides.
+
+    Images of the smaller demo are those of its patients here too: they are not drawn again.
+    """
 
     def shorter(config, reporter, **options):
         config = dataclasses.replace(config, evaluate=config.evaluate[:1])
         return ftx(config, reporter, **options)
 
     out = tmp_path / "out"
+    shutil.copytree(page.parents[1] / "data", out / "data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inspect.getmodule(demo), "ftx", shorter)
         page = demo(Demo(out=out, patients=8, slides=20, repeats=1, workers=1, device="cpu"))
