@@ -81,6 +81,7 @@ def page(run: Path) -> str:
             f"\n## {title}\n",
             _sentence(comparisons),
             _matrix(matrix),
+            _by_control(comparisons),
             _against(comparisons),
         ]
     matrix, comparisons = _tables(run / "fused")
@@ -191,6 +192,19 @@ def _cell(row: pd.Series) -> str:
     text = f"{percent(row['value'])} ± {100 * row['value_sd']:.1f}"
     sure = not pd.isna(row["p_adjusted"]) and row["p_adjusted"] < 0.05
     return f"**{text}**" if sure else text
+
+
+def _by_control(comparisons: pd.DataFrame) -> str:
+    lines = [
+        "| tuning | control | transfers | better | worse | mean difference, points |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (tune, control), rows in comparisons.groupby(["tune", "compared_with"]):
+        sure = rows[rows["p_adjusted"] < 0.05]
+        better, worse = (sure["difference"] > 0).sum(), (sure["difference"] < 0).sum()
+        mean = points(float(rows["difference"].mean()))
+        lines.append(f"| {tune} | {control} | {len(rows)} | {better} | {worse} | {mean} |")
+    return "\n".join(lines) + "\n"
 
 
 def _against(comparisons: pd.DataFrame) -> str:
