@@ -99,6 +99,24 @@ def test_the_control_is_the_first_network(made, tmp_path, tools):
     assert all((found[name] == first[name]).all() for name in first)
 
 
+def test_statistics_are_measured_behind_the_normalization_of_the_tuning(made, tmp_path, tools):
+    words = ("fuse", made / "one", made / "two", "--norm", "target", "--device", "cpu")
+    assert "--recalibrate" in tools.run(*words, "--out", tmp_path / "no").err
+    tools.ok(*words, "--recalibrate", made / "patches", "--out", tmp_path / "f")
+    table = tools.read_patches(made / "patches")
+    train = table[table["split"] == "train"]
+    pixels = np.stack([_pixels(made / "patches" / name) for name in train["file_name"]]) / 255.0
+    mean, std = pixels.mean((0, 1, 2)), pixels.std((0, 1, 2))
+    network = load_network(open_artefact(tmp_path / "f"))
+    np.testing.assert_allclose(network.spec.mean, mean, atol=1e-6)
+    np.testing.assert_allclose(network.spec.std, std, atol=1e-6)
+    x = torch.from_numpy((pixels - mean) / std).permute(0, 3, 1, 2).float()
+    with torch.no_grad():
+        y = network.part_a.conv1[0](x).numpy()
+    found = weights(tmp_path / "f")["conv1.1.running_mean"]
+    np.testing.assert_allclose(found, y.mean((0, 2, 3)), atol=1e-4)
+
+
 def test_statistics_are_measured_on_training_rows(made, tmp_path, tools):
     out = tmp_path / "fused"
     words = ("fuse", made / "one", made / "two", "--mode", "average", "--device", "cpu")

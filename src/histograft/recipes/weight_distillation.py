@@ -304,6 +304,7 @@ def _fusions(
                         out=_fused_folder(config, names, mode, start, trial),
                         mode=mode,
                         recalibrate=patches,
+                        norm=config.norm,
                         strict_scale=config.strict_scale,
                         seed=child_seed(config.seed, "fuse", trial),
                         device=config.device,

@@ -12,6 +12,7 @@ from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.core.seeds import child_seed
 from histograft.core.tables import FUSED_LAYERS
+from histograft.verbs.first_network import channel_statistics
 from histograft.verbs.fuse_card import fused_card
 from histograft.verbs.fuse_parents import (
     Parents,
@@ -69,6 +70,10 @@ class Fuse:
     recalibrate : Path
         Patches artefact on whose training rows BatchNorm statistics are measured anew; without
         it they are averages, which fit no network.
+    norm : str
+        Mean and standard deviation of the input: those of the "source" networks, of the "target"'s
+        training patches (those of --recalibrate), or of "imagenet". Take what it will be tuned
+        with: BatchNorm is measured behind it.
     strict_scale : bool
         Refuse networks and patches that are not known to be at one µm/px, instead of a warning.
     seed : int
@@ -81,12 +86,17 @@ class Fuse:
     out: Annotated[Path, Role.OUTPUT]
     mode: Mode = "paper"
     recalibrate: Annotated[Path | None, Role.INPUT] = None
+    norm: Literal["source", "target", "imagenet"] = "source"
     strict_scale: Annotated[bool, Role.EXECUTION] = False
     seed: int = 0
     device: Annotated[Literal["auto", "cpu", "cuda"], Role.EXECUTION] = "auto"
 
     def __post_init__(self) -> None:
         require_at_least(self.seed, 0, "seed")
+        if self.norm == "target" and self.recalibrate is None:
+            raise InputError(
+                "--norm target needs patches of the target", "give them by --recalibrate PATCHES"
+            )
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -158,7 +168,9 @@ def _fuse(
 ) -> Artefact:
     from histograft.learning.fuse_layers import FROM_FIRST
 
-    spec = fused_spec(parents, from_first=config.mode in FROM_FIRST, reporter=reporter)
+    statistics = _statistics(config, patches, rows)
+    from_first = config.mode in FROM_FIRST
+    spec = fused_spec(parents, statistics, from_first=from_first, reporter=reporter)
     with reporter.task(f"fusing {len(parents.names)} networks", 1) as task:
         report = _report(config, parents)
         task.advance(1)
@@ -189,6 +201,19 @@ def _fuse(
         "n_layers_recalibrated": measured,
     }
     return draft.finish(facts, fields_with_role(config, Role.EXECUTION))
+
+
+def _statistics(
+    config: Fuse, patches: Artefact | None, rows: pd.DataFrame | None
+) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and standard deviation of the input; None for those of the parents."""
+    from histograft.learning.normalization import IMAGENET
+
+    if config.norm == "imagenet":
+        return IMAGENET
+    if config.norm == "target" and patches is not None and rows is not None:
+        return channel_statistics(patches, rows)
+    return None
 
 
 def _report(config: Fuse, parents: Parents) -> FuseReport:

@@ -91,13 +91,22 @@ def _names(paths: Sequence[Path]) -> list[str]:
     ]
 
 
-def fused_spec(parents: Parents, *, from_first: bool, reporter: Reporter) -> NetworkSpec:
+def fused_spec(
+    parents: Parents,
+    statistics: tuple[tuple[float, ...], tuple[float, ...]] | None,
+    *,
+    from_first: bool,
+    reporter: Reporter,
+) -> NetworkSpec:
     """Say what the fused network is, and warn where its parents do not agree.
 
     Parameters
     ----------
     parents : Parents
         The networks.
+    statistics : tuple of two tuples of float, or None
+        Mean and standard deviation of the input, each of three numbers in 0–1; None for those of
+        the parents.
     from_first : bool
         Whether the mode takes the filters of the first network, so that its normalization of the
         input fits; otherwise normalizations are averaged.
@@ -112,7 +121,9 @@ def fused_spec(parents: Parents, *, from_first: bool, reporter: Reporter) -> Net
     """
     first = parents.specs[0]
     changes: dict[str, Any] = {}
-    if len({(spec.mean, spec.std) for spec in parents.specs}) > 1:
+    if statistics is not None:
+        changes |= dict(zip(("mean", "std"), statistics, strict=True))
+    elif len({(spec.mean, spec.std) for spec in parents.specs}) > 1:
         what = "those of the first are taken" if from_first else "their means are taken"
         reporter.warn(
             "the networks normalize their input by different mean and std; "
