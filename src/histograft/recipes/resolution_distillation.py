@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,13 @@ from histograft.core.artefact import open_artefact
 from histograft.core.configuration import Role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
+from histograft.recipes.ladder_plan import (
+    levels_of,
+    plan_ladder,
+    report_of,
+    rescaling,
+    training_options,
+)
 from histograft.recipes.piece_slides import check_labelled, check_predicted, native_scales
 from histograft.recipes.piece_trainings import train_all
 from histograft.recipes.resolution_checks import check_trainings
@@ -18,9 +24,8 @@ from histograft.recipes.steps import Recipe, command_line
 from histograft.verbs.classify import Classify, classify
 from histograft.verbs.distill import Distill
 from histograft.verbs.export import Export, export, missing_packages
-from histograft.verbs.ladder import Ladder, ladder
-from histograft.verbs.rescale import Rescale, rescale
-from histograft.verbs.slide_samples import slide_table
+from histograft.verbs.ladder import ladder
+from histograft.verbs.rescale import rescale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,9 +184,9 @@ class ResolutionDistillation:
                 f"--unlabelled-shares is {shares}", "give shares above 0 and at most 1, each once"
             )
         here = Path()
-        _pieces(self, here, here, 1.0)
-        Distill(here, out=here, **_training(self, self.seed))
-        _report(self, [], [], ())
+        rescaling(self, here, here, 1.0)
+        Distill(here, out=here, **training_options(self, self.seed))
+        report_of(self, [], [], ())
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -232,7 +237,7 @@ def resolution_distillation(
         )
     check_labelled(config.samples)
     check_predicted(config.predict_slides, config.scale, config.mpp)
-    steps = _steps(config, finest)
+    steps = plan_ladder(config, finest)
     if config.print_commands:
         return "\n".join(command_line(verb, step, None) for verb, step in steps)
     recipe = Recipe(config.out, reporter)
@@ -247,7 +252,7 @@ def resolution_distillation(
     train_all(trainings, root, list(dict.fromkeys(fine)), config.workers, reporter)
     recipe.commands += [command_line("distill", step, recipe.folder) for step in trainings]
     whole = command_line("run resolution-distillation", config, config.out)
-    report = _report(config, steps, _levels(config, finest), (whole, *recipe.commands))
+    report = report_of(config, steps, levels_of(config, finest), (whole, *recipe.commands))
     made = ladder(report, reporter)
     wanted = made.facts["answer_network"]
     if wanted is None:
@@ -266,7 +271,7 @@ def _predict(
 ) -> None:
     """Let the network that the answer names classify slides at its level."""
     level, out = float(open_artefact(chosen).facts["level"]), config.out / "predicted"
-    pieces = rescale(_pieces(config, slides, out / "pieces", level, finest), reporter)
+    pieces = rescale(rescaling(config, slides, out / "pieces", level, finest), reporter)
     classify(
         Classify(pieces.path, network=chosen, out=out / "classes", device=config.device), reporter
     )
@@ -301,109 +306,3 @@ def _teacher_level(config: ResolutionDistillation) -> float:
             "of the images' own scale: --scale relative",
         )
     return found[0]
-
-
-def _levels(config: ResolutionDistillation, finest: float) -> list[Path]:
-    return [config.out / "pieces" / f"{level:g}" for level in (finest, *sorted(config.ladder))]
-
-
-def _steps(config: ResolutionDistillation, finest: float) -> list[tuple[str, Any]]:
-    """Every verb with its configuration, in order; the report is the last."""
-    fine, *coarse = _levels(config, finest)
-    levels = (finest, *sorted(config.ladder))
-    steps: list[tuple[str, Any]] = []
-    sets = [(config.samples, config.out / "pieces")]
-    names = [f"unlabelled-{i}" for i in range(1, len(config.unlabelled) + 1)]
-    sets += [(s, config.out / n) for s, n in zip(config.unlabelled, names, strict=True)]
-    for samples, folder in sets:
-        for level in levels:
-            made = _pieces(config, samples, folder / f"{level:g}", level, finest)
-            steps.append(("rescale", made))
-    for seed in range(config.seed, config.seed + config.seeds):
-        options, folder = _training(config, seed), config.out / "networks" / f"seed-{seed}"
-        teacher = folder / "teacher"
-        steps.append(("distill", Distill(fine, out=teacher, **options)))
-        for pieces in coarse:
-            at = folder / pieces.name
-            steps.append(("distill", Distill(pieces, out=at / "baseline", **options)))
-            pair = options | {"teacher": teacher, "fine": fine}
-            steps.append(("distill", Distill(pieces, out=at / "kd", **pair)))
-            for way in _ablated(config):
-                single = pair | {"resize": way}
-                steps.append(("distill", Distill(pieces, out=at / f"kd-{way}", **single)))
-            for name, share in product(names, sorted(config.unlabelled_shares)):
-                more: dict[str, Any] = {
-                    "unlabelled": config.out / name / pieces.name,
-                    "unlabelled_fine": config.out / name / fine.name,
-                    "unlabelled_share": share,
-                }
-                student = at / (f"kd-{name}" if share == 1 else f"kd-{name}-{share:g}")
-                steps.append(("distill", Distill(pieces, out=student, **pair, **more)))
-                if config.fine_tune == "yes":
-                    head = options | {"init": str(student), "tune": "head"}
-                    tuned = at / f"{student.name}-tuned"
-                    steps.append(("distill", Distill(pieces, out=tuned, **head)))
-    return [*steps, ("ladder", _report(config, steps, [fine, *coarse], ()))]
-
-
-def _ablated(config: ResolutionDistillation) -> list[str]:
-    """Ways of shrinking the teacher's map that are tried beside the one of all students."""
-    ways = ("both", "max-pool", "bicubic") if config.ablate else ()
-    return [way for way in ways if way != config.resize]
-
-
-def _pieces(
-    config: ResolutionDistillation,
-    samples: Path,
-    out: Path,
-    level: float,
-    finest: float | None = None,
-) -> Rescale:
-    least = config.least_tissue_mm2 if slide_table(samples) else Rescale.least_tissue_mm2
-    return Rescale(
-        samples,
-        out=out,
-        least_tissue_mm2=least,
-        level=level,
-        scale=config.scale,
-        mpp=config.mpp,
-        max_pixels=config.max_pixels,
-        max_pixels_level=None if config.max_pixels is None else finest,
-        split_column=config.split_column,
-        val_fraction=config.val_fraction,
-        test_fraction=config.test_fraction,
-        val_of_train=config.val_of_train,
-        seed=config.seed,
-        workers=config.workers,
-    )
-
-
-def _training(config: ResolutionDistillation, seed: int) -> dict[str, Any]:
-    names = (
-        "epochs", "arch", "norm_groups", "norm", "lr", "batch_size", "augment", "select", "judge",
-        "temperature", "resize", "checkpointing", "precision", "device",
-    )  # fmt: skip
-    return {name: getattr(config, name) for name in names} | {"seed": seed}
-
-
-def _report(
-    config: ResolutionDistillation,
-    steps: list[tuple[str, Any]],
-    levels: list[Path],
-    commands: tuple[str, ...],
-) -> Ladder:
-    made = [step for verb, step in steps if verb == "distill"]
-    single = {f"kd-{way}" for way in _ablated(config)}
-    return Ladder(
-        networks=tuple(step.out for step in made if step.out.name not in single),
-        ablation=tuple(step.out for step in made if step.out.name in single),
-        patches=tuple(levels),
-        out=config.out / "report",
-        margin=config.margin,
-        draws=config.draws,
-        published=config.published,
-        title=config.title,
-        commands=commands,
-        seed=config.seed,
-        device=config.device,
-    )
