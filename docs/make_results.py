@@ -315,6 +315,9 @@ intervals.
 TP53 and EGFR are told with areas under the curve near 0.9, and most of 100 genes are predicted from
 the others, on real patients but not from tissue.
 
+**The other papers**: [transfer-results.md](transfer-results.md) has HistoKT's transfer matrix and
+weight distillation on four sets.
+
 ## Claims
 """
 
