@@ -267,13 +267,13 @@ instead of nine. Networks of 24 images a class are weak, so this says whether tr
 labels are scarce, and nothing about long training.
 
 **What came out** (in words, of the run of 2026-11-21; the tables are written from the run). None of
-the paper's gains is shown at this size. From a random start another set helps as much as the same
-set twice, or as its own shuffled weights: what counts is training, not whose tissue it was. From
-ImageNet the detour over another set costs 4 points on average against tuning on the target at once;
-shuffled weights are far worse there, so the networks do carry knowledge, but ImageNet's. Tuning all
-layers beats tuning the classifier alone nearly everywhere, as in the paper. Seven of eight fused
-networks stand above the best of their sources, by 4 points on average, which neither their intervals
-nor the controls tell from chance: a projection on random directions does as well.
+the paper's gains is shown at this size. From a random start, tuning from another set does as well as
+training twice on the target, and no better than from shuffled weights: more training counts, not
+whose tissue it was. From ImageNet the detour over another set costs 4 points on average against
+tuning on the target at once; shuffled weights are far worse there, so networks do carry knowledge,
+but ImageNet's. Tuning all layers beats tuning the classifier alone nearly everywhere, as in the
+paper. Seven of eight fused networks stand above the best of their sources, by 4 points on average;
+that cannot be told from chance, and a projection on random directions does nearly as well.
 
 Accuracies are means of three trials in percent, ± their standard deviation; intervals and tests
 have test images (patients where they are known) and trials in their error
