@@ -267,7 +267,7 @@ instead of nine. Networks of 24 images a class are weak, so this says whether tr
 labels are scarce, and nothing about long training.
 
 **What came out** (in words, of the run of 2026-11-21; the tables are written from the run). None of
-the paper's gains is shown at this size. From a random start, tuning from another set does as well as
+the gains is shown at this size. From a random start, tuning from another set does as well as
 training twice on the target, and no better than from shuffled weights: more training counts, not
 whose tissue it was. From ImageNet the detour over another set costs 4 points on average against
 tuning on the target at once; shuffled weights are far worse there, so networks do carry knowledge,
