@@ -20,7 +20,8 @@ KINDS = {
     "control": ("#a9a9b5", "controls of fusing"),
     "imagenet": ("#00795a", "ImageNet"),
 }
-ROW_IN, LEFT_IN, WIDTH_IN = 0.27, 2.6, 7.2
+ROW_IN, LINE_IN, LEFT_IN, WIDTH_IN = 0.2, 0.12, 2.8, 7.4
+LETTERS = 42  # of a label's line, in LEFT_IN
 
 
 @styled
@@ -50,9 +51,11 @@ def fused_bars(ways: pd.DataFrame, title: str, metric: str) -> Figure:
     require_columns(ways, COLUMNS, "the table of ways")
     if ways.empty:
         raise InputError("there is no way to draw")
-    height = 1.35 + ROW_IN * len(ways)
+    names = [_in_lines(str(text)) for text in ways["label"]]
+    row_in = ROW_IN + LINE_IN * max(name.count("\n") for name in names)
+    height = 1.35 + row_in * len(ways)
     figure = new_figure(WIDTH_IN, height, layout=None)
-    sizes = ((WIDTH_IN - LEFT_IN - 0.2) / WIDTH_IN, ROW_IN * len(ways) / height)
+    sizes = ((WIDTH_IN - LEFT_IN - 0.2) / WIDTH_IN, row_in * len(ways) / height)
     axes = figure.add_axes((LEFT_IN / WIDTH_IN, 0.75 / height, *sizes))
     for place, row in enumerate(ways.to_dict("records")):
         color, _ = KINDS[str(row["kind"])]
@@ -60,7 +63,7 @@ def fused_bars(ways: pd.DataFrame, title: str, metric: str) -> Figure:
         axes.plot(100 * row["value"], place, "o", color=color, markersize=5.5, zorder=3)
         trials = 100 * np.asarray(row["trials"], dtype=np.float64)
         axes.plot(trials, np.full(len(trials), place + 0.28), "|", color=color, markersize=4)
-    axes.set_yticks(range(len(ways)), [fit_name(str(text), 44) for text in ways["label"]])
+    axes.set_yticks(range(len(ways)), names)
     axes.set_ylim(len(ways) - 0.4, -0.6)
     axes.grid(axis="x", color="#e3e6ea", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -74,3 +77,12 @@ def fused_bars(ways: pd.DataFrame, title: str, metric: str) -> Figure:
         ncols=len(kinds), fontsize=8, handletextpad=0.4, columnspacing=1.0,
     )  # fmt: skip
     return figure
+
+
+def _in_lines(label: str) -> str:
+    """Set the way of fusing below the sets that were fused."""
+    sets, bracket, way = label.partition(" (")
+    if "+" not in sets or not bracket:
+        return fit_name(label, LETTERS)
+    below = fit_name(way.rstrip(")"), LETTERS, lines=1)
+    return f"{fit_name(sets.replace('+', ' + '), LETTERS, lines=1)}\n{below}"

@@ -291,15 +291,16 @@ def _notices(cells: Sequence[Cell]) -> tuple[str, ...]:
             f"All test patches of {', '.join(single)} are of one group (one patient, say): patches "
             "are taken for independent there, and nothing is said about other patients."
         )
-    scales = sorted(
-        {
-            f"{c.key.source} → {c.key.target}"
-            for c in cells
-            if c.is_transfer and _differs(c.trials[0].facts)
-        }
-    )
-    if scales:
-        lines.append(f"Source and target are not known to be at one scale: {', '.join(scales)}.")
+    unlike: dict[str, set[str]] = {}
+    for cell in cells:
+        if cell.is_transfer and _differs(cell.trials[0].facts):
+            of = (cell.fused or {}).get("of", [cell.key.source])
+            unlike.setdefault(cell.key.target, set()).update(of)
+    if unlike:
+        pairs = "; ".join(
+            f"{target} from {', '.join(sorted(sources))}" for target, sources in unlike.items()
+        )
+        lines.append(f"Target and source are not known to be at one scale: {pairs}.")
     few = min((len(c.trials) for c in cells), default=0)
     if few < 3:
         lines.append(
