@@ -137,8 +137,7 @@ def main() -> None:
         done = subprocess.run([sys.executable, "-m", "histograft", *words[1:]], check=False)
         if done.returncode:
             sys.exit(done.returncode)
-    whole = not given.smoke and given.sets == list(SETS)
-    out = (HERE if whole else given.run) / PAGE
+    out = (given.run if given.smoke else HERE) / PAGE
     out.write_text(page(given.run, given.sets), encoding="utf-8")
 
 
@@ -156,6 +155,9 @@ def page(run: Path, names: list[str]) -> str:
     """Write the page from the tables of finished runs."""
     shown = [" ".join(command(Path("runs/resolution"), name, smoke=False)) for name in names]
     blocks = [INTRODUCTION.format(commands="\n".join(shown))]
+    absent = [name for name in SETS if name not in names]
+    if absent:
+        blocks.append(f"**Not on this page yet:** {', '.join(absent)}.\n")
     for name in names:
         report = run / name / "report"
         ladder = pd.read_csv(report / "ladder.csv")

@@ -316,7 +316,8 @@ TP53 and EGFR are told with areas under the curve near 0.9, and most of 100 gene
 the others, on real patients but not from tissue.
 
 **The other papers**: [transfer-results.md](transfer-results.md) has HistoKT's transfer matrix and
-weight distillation on four sets.
+weight distillation on four sets, [resolution-results.md](resolution-results.md) how far the
+resolution can be lowered.
 
 ## Claims
 """
