@@ -273,11 +273,9 @@ def write_network_files(draft: Draft, network: Network, trained: dict[str, Any])
             "trained": trained,
         },
     )
-    on, scale = (
-        str(trained.get(name, other))
-        for name, other in (("on", "patches"), ("scale", "a scale that was not stated"))
-    )
-    draft.write_text(CARD, model_card(network, draft.identity, on, scale))
+    scale = {"scale": str(trained["scale"])} if "scale" in trained else {}
+    on = str(trained.get("on", "patches"))
+    draft.write_text(CARD, model_card(network, draft.identity, on, **scale))
 
 
 def tuned_on(artefact: Artefact) -> set[tuple[str, str]]:
