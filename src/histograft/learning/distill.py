@@ -199,9 +199,7 @@ def _paired(network: Network, name: str, pieces: Pieces, budget: Budget) -> Spli
 def _decoded(
     network: Network, name: str, pieces: Pieces, budget: Budget, labels: Tensor | None
 ) -> Split:
-    info = getattr(network.part_a, "feature_info", None)
-    if info:
-        check_stride(pieces.images, int(info[-1]["reduction"]))
+    check_stride(pieces.images, network.stride)
     return Split(name, Decoded(pieces.images, budget), labels)
 
 

@@ -224,6 +224,12 @@ class Network(nn.Module):
         gap: Tensor = part_a.forward_head(feature_map)
         return gap
 
+    @property
+    def stride(self) -> int:
+        """Pixels of an image for each place of the last map; 1 where Part A does not say."""
+        info = getattr(self.part_a, "feature_info", None)
+        return int(info[-1]["reduction"]) if info else 1
+
     def forward_a(self, x: Tensor) -> Tensor:
         """Return pooled features (N, D) of normalized images (N, 3, H, W)."""
         gap: Tensor = self.part_a(x)

@@ -84,8 +84,7 @@ def _check_stride(artefacts: Sequence[Artefact], training: Distill) -> None:
 
     kwargs = {"norm_groups": training.norm_groups}
     spec = NetworkSpec(training.arch, ("a", "b"), kwargs=kwargs, hidden=())
-    info = getattr(shape_only(spec).part_a, "feature_info", None)
-    stride = int(info[-1]["reduction"]) if info else 1
+    stride = shape_only(spec).stride
     for artefact in artefacts:
         table = load_patches(artefact)
         pieces = Pieces(artefact, table)

@@ -248,8 +248,7 @@ def _teacher(inputs: Sequence[Input]) -> str:
 
 
 def _any_size(network: Network) -> str:
-    info = getattr(network.part_a, "feature_info", None)
-    return f"any size, both sides {info[-1]['reduction'] if info else 32} px or more,"
+    return f"any size, both sides {network.stride} px or more,"
 
 
 def _options(config: Mapping[str, Any], names: Mapping[str, str]) -> str:
