@@ -11,6 +11,7 @@ from histograft.core.errors import InputError
 from histograft.stats.crossed import (
     crossed_difference,
     crossed_mean,
+    crossed_paired_difference,
     macro_average_precision,
     mean_metric,
 )
@@ -39,6 +40,37 @@ def test_the_difference_is_covered_as_often_as_stated(spread):
         covered += found.low <= 0 <= found.high
     # No shorter than stated; 3 trials leave few degrees of freedom, so it may be longer.
     assert 0.93 <= covered / n_draws <= 0.995
+
+
+@pytest.mark.parametrize(("n_trials", "of_trial"), [(2, 0.2), (3, 0.1), (3, 0.3), (5, 0.2)])
+def test_paired_trials_are_covered_however_much_they_scatter(n_trials, of_trial):
+    rng, n_draws, n_groups = np.random.default_rng(4), 500, 80
+    groups, covered = np.arange(n_groups), 0
+    for _ in range(n_draws):
+        a, b = (
+            mean_metric(draw(rng, n_trials, n_groups, (0.4, of_trial, 1)), groups) for _ in range(2)
+        )
+        found = crossed_paired_difference(a, b)
+        covered += found.low <= 0 <= found.high
+    assert 0.92 <= covered / n_draws <= 0.995
+
+
+def test_paired_trials_are_a_two_way_analysis_of_their_differences():
+    rng = np.random.default_rng(2)
+    shared = 3 * rng.normal(size=(4, 1))  # chance of a seed, which both share
+    a = shared + draw(rng, 4, 9, (1, 1, 0.7)) + 0.5
+    b = shared + draw(rng, 4, 9, (1, 0, 0.7))
+    groups = np.arange(9)
+    found = crossed_paired_difference(mean_metric(a, groups), mean_metric(b, groups))
+    alone = crossed_mean(mean_metric(a - b, groups))
+    assert found.value == pytest.approx(alone.value)
+    over_seeds = stats.ttest_1samp((a - b).mean(1), 0).confidence_interval()
+    half = stats.t.ppf(0.975, alone.df) * alone.se
+    assert found.high - found.value == pytest.approx(max(half, over_seeds.high - alone.value))
+    free = crossed_difference(mean_metric(a, groups), mean_metric(b, groups))
+    assert found.se < free.se  # what seeds share has gone
+    with pytest.raises(InputError, match="4 trials are paired with 3"):
+        crossed_paired_difference(mean_metric(a, groups), mean_metric(b[:3], groups))
 
 
 def test_one_trial_of_single_units_is_the_paired_t_test():

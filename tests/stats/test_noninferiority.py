@@ -6,7 +6,14 @@ from scipy import stats
 
 from histograft.core.errors import InputError
 from histograft.stats.bootstrap import BootstrapDraws
-from histograft.stats.noninferiority import coarsest_scale, least_units, noninferiority, over_scales
+from histograft.stats.crossed import mean_metric
+from histograft.stats.noninferiority import (
+    coarsest_scale,
+    least_units,
+    noninferiority,
+    noninferiority_of_trainings,
+    over_scales,
+)
 from histograft.stats.rd_bootstrap import rd_bootstrap
 
 
@@ -95,9 +102,65 @@ def test_scales_are_tested_together_and_from_the_finest_on():
     assert coarsest_scale([8, 4, 2], together) is None
 
 
+def trainings(rng, n_seeds, loss, of_seed, n=400):
+    """Students that lose so much on average and scatter from seed to seed, and their teachers."""
+    groups = np.arange(n)
+    hard = 0.1 * rng.normal(size=n)
+    teacher = 0.8 + hard + 0.1 * rng.normal(size=(n_seeds, n))
+    student = teacher - loss + of_seed * rng.normal(size=(n_seeds, 1))
+    student += 0.2 * rng.normal(size=(n_seeds, n))
+    return mean_metric(student, groups), mean_metric(teacher, groups)
+
+
+@pytest.mark.parametrize(("n_seeds", "of_seed"), [(3, 0.03), (5, 0.03), (3, 0.0)])
+def test_a_loss_of_the_margin_is_seldom_refuted_whatever_the_seeds(n_seeds, of_seed):
+    """The claim is wrong where the mean over all possible seeds loses the margin."""
+    rng, n_draws = np.random.default_rng(5), 800
+    claims = sum(
+        noninferiority_of_trainings(
+            *trainings(rng, n_seeds, 0.02, of_seed), "accuracy", margin=0.02, n_units=400
+        ).holds
+        for _ in range(n_draws)
+    )
+    assert claims <= stats.binom.ppf(0.999, n_draws, 0.025)
+
+
+def test_no_loss_is_found_to_be_none_with_seeds_enough():
+    rng = np.random.default_rng(6)
+    found = [trainings(rng, 6, 0.0, 0.01) for _ in range(50)]
+    held = [noninferiority_of_trainings(*f, "a", margin=0.03, n_units=400).holds for f in found]
+    assert np.mean(held) > 0.9
+
+
+def test_single_pieces_and_one_seed_give_the_paired_t_test():
+    rng = np.random.default_rng(7)
+    a, b = rng.normal(0.0, 1, size=(2, 2, 30))
+    a[1], b[1] = a[0], b[0]  # a second seed that is equal adds nothing
+    both = (mean_metric(x, np.arange(30)) for x in (a, b))
+    result = noninferiority_of_trainings(*both, "a", margin=0.3, n_units=10_000)
+    expected = stats.ttest_1samp(a[0] - b[0], -0.3, alternative="greater").pvalue
+    assert result.p_value == pytest.approx(expected)
+
+
+def test_trainings_without_any_scatter():
+    def same(loss):
+        table = np.tile([[1.0, 0.0, 1.0, 1.0]], (3, 1))
+        return [mean_metric(t, np.arange(4)) for t in (table - loss, table)]
+
+    few = noninferiority_of_trainings(*same(0.0), "a", margin=0.02, n_units=4)
+    assert few.p_value == pytest.approx(0.98**4)  # four pieces prove nothing
+    assert noninferiority_of_trainings(*same(0.0), "a", margin=0.02, n_units=200).holds
+    assert noninferiority_of_trainings(*same(0.05), "a", margin=0.02, n_units=200).p_value == 1
+    assert noninferiority_of_trainings(*same(0.02), "a", margin=0.02, n_units=200).p_value >= 0.5
+
+
 def test_margins_and_metrics_that_cannot_be():
     for margin in (0, -0.02, float("nan")):
         with pytest.raises(InputError, match="margin"):
             noninferiority(drawn([0.0]), 0, 1, "accuracy", margin=margin)
+        one = trainings(np.random.default_rng(0), 1, 0.0, 0.0)
+        with pytest.raises(InputError, match="margin"):
+            noninferiority_of_trainings(*one, "accuracy", margin=margin, n_units=9)
+    assert np.isnan(noninferiority_of_trainings(*one, "a", margin=0.1, n_units=9).p_value)
     with pytest.raises(InputError, match="no metric 'f1'"):
         noninferiority(drawn([0.0]), 0, 1, "f1", margin=0.1)

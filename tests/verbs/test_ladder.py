@@ -9,10 +9,11 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from histograft.core.artefact import Identity, Input, claim, open_artefact
 from histograft.core.errors import InputError
-from histograft.stats.crossed import crossed_difference, mean_metric
+from histograft.stats.crossed import crossed_difference, crossed_paired_difference, mean_metric
 from histograft.verbs.ladder import Ladder, ladder
 from histograft.verbs.ladder_baselines import compared_accuracies, student_pairs
-from histograft.verbs.ladder_tables import find_rungs
+from histograft.verbs.ladder_gains import gained_pairs
+from histograft.verbs.ladder_tables import Rung, find_rungs
 
 N = 160  # test pieces of 80 patients
 TRUTH = np.array(["a", "b"])[(np.arange(N) // 2) % 2]
@@ -245,6 +246,68 @@ def test_students_are_tested_against_their_baseline(networks, report):
     further = table[(table["compared_with"] == "baseline") & (table["metric"] == "macro_f1")]
     assert further["p"].isna().all()
     assert "new seeds alike" in report.file("index.html").read_text()
+
+
+def right_of(networks, at):
+    """Whether each piece was right, (seeds, pieces), of the condition that was made as this one."""
+    tables = [pd.read_parquet(n.file("scores.parquet")) for n in networks[at::7]]
+    ordered = [table.sort_values("patch_id") for table in tables]
+    return np.array([(t["truth"] == t["predicted"]).to_numpy(float) for t in ordered])
+
+
+def test_the_teacher_is_compared_for_new_seeds_too(networks, report):
+    table = pd.read_csv(report.file("comparisons.csv"))
+    row = table[(table["compared_with"] == "teacher") & (table["condition"] == "kd")].iloc[0]
+    assert row["mpp"] == 2
+    groups = np.arange(N) // 2
+    teacher, student = (mean_metric(right_of(networks, at), groups) for at in (0, 2))
+    expected = crossed_paired_difference(student, teacher)
+    assert row["ci_low_new_seeds"] == pytest.approx(expected.low)
+    assert row["ci_high_new_seeds"] == pytest.approx(expected.high)
+    of_teacher = table[table["compared_with"] == "teacher"]
+    assert (of_teacher["p_holm_new_seeds"] >= of_teacher["p_holm"]).all()  # seeds only add chance
+    page = report.file("index.html").read_text(encoding="utf-8")
+    shown = "This is shown" if row["non_inferior_new_seeds"] else "It is not shown"
+    assert f"{shown} for networks trained anew from other seeds too" in report.facts["answer"]
+    assert "adj. p, new seeds too" in page
+
+
+def test_one_seed_says_nothing_of_new_ones(networks, tmp_path):
+    chosen = tuple(n.path for n in (networks[0], networks[2]))
+    report = ladder(Ladder(networks=chosen, out=tmp_path / "r", margin=0.04, draws=2000, repeats=0))
+    assert "One seed does not tell" in report.facts["answer"]
+    assert "non_inferior_new_seeds" not in pd.read_csv(report.file("comparisons.csv"))
+
+
+def test_unlabelled_pieces_and_fine_tuning_are_compared_with_less(networks, report):
+    table = pd.read_csv(report.file("comparisons.csv")).set_index("compared_with")
+    more, tuned = table.loc["kd"], table.loc["before fine-tuning"]
+    assert (more["condition"], more["fine_tuned"], tuned["fine_tuned"]) == ("kd-ad", False, True)
+    assert more["difference"] == pytest.approx((36 - 20) / N)
+    assert tuned["difference"] == pytest.approx(1 / N)
+    groups = np.arange(N) // 2
+    found = [mean_metric(right_of(networks, at), groups) for at in (5, 4)]
+    expected = crossed_paired_difference(*found).p_value
+    assert more["p"] == pytest.approx(expected)
+    both = sorted([more["p"], tuned["p"]])
+    assert more["p_holm"] == pytest.approx(min(1, both[0] * 2 if more["p"] == both[0] else both[1]))
+    page = report.file("index.html").read_text(encoding="utf-8")
+    assert "More unlabelled pieces, and fine-tuning" in page
+
+
+def test_a_larger_share_is_compared_with_the_next_smaller_one():
+    def rung(n, tuned):
+        return Rung(4.0, "kd-ad" if n else "kd", n, tuned, ())
+
+    rungs = [Rung(1.0, "teacher", 0, False, ()), Rung(4.0, "baseline", 0, False, ())]
+    rungs += [rung(0, False), rung(10, False), rung(10, True), rung(20, False), rung(20, True)]
+    assert gained_pairs(rungs) == [
+        (3, 2, "kd"),
+        (4, 3, "before fine-tuning"),
+        (5, 3, "fewer unlabelled"),
+        (6, 5, "before fine-tuning"),
+        (6, 4, "fewer unlabelled"),
+    ]
 
 
 def test_one_seed_is_tested_by_sign_flips(networks):

@@ -18,7 +18,7 @@ doi:10.1080/03610919508813243).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -189,25 +189,84 @@ def crossed_difference(a: TrialMetric, b: TrialMetric) -> Crossed:
     >>> found.value, 0 < found.p_value < 0.1
     (0.5, True)
     """
+    _same_groups(a, b)
+    value = float(a.values.mean() - b.values.mean())
+    over_groups = _jackknife(a.left_out.mean(0) - b.left_out.mean(0))
+    parts = [(over_groups, a.left_out.shape[1] - 1.0)] + [_trial_part(metric) for metric in (a, b)]
+    return _tested(value, parts, min(len(a.values), len(b.values)), 0.0)
+
+
+def crossed_paired_difference(a: TrialMetric, b: TrialMetric, *, null: float = 0.0) -> Crossed:
+    """Estimate and test the difference a - b where trials belong together too.
+
+    Trial r of both shares something by chance: a student and the teacher of its seed, say. What
+    they share cancels, as it does for groups.
+
+    Parameters
+    ----------
+    a, b : TrialMetric
+        With the same groups and trials.
+    null : float, default 0.0
+        Difference that p speaks of.
+
+    Returns
+    -------
+    Crossed
+        The wider interval and the larger p of two: of the error over groups and trials, and of the
+        t test over trials alone. Satterthwaite's degrees of freedom are guessed from few trials,
+        too many where these scatter most: with three, the first alone covers in 89 % where 95 % are
+        said, and the wider of both in 94 % or more.
+
+    Raises
+    ------
+    InputError
+        The two were not tested on the same groups, or have not as many trials.
+
+    Examples
+    --------
+    >>> groups = [0, 1, 2, 3]
+    >>> a = mean_metric([[1, 1, 1, 1], [1, 1, 1, 0]], groups)
+    >>> found = crossed_paired_difference(a, mean_metric([[1, 1, 1, 0], [1, 1, 0, 0]], groups))
+    >>> found.value, round(found.se, 3)
+    (0.25, 0.144)
+    """
+    _same_groups(a, b)
+    if len(a.values) != len(b.values):
+        raise InputError(
+            f"{len(a.values)} trials are paired with {len(b.values)}",
+            "train both with the same seeds",
+        )
+    rest = TrialMetric(a.values - b.values, a.left_out - b.left_out)
+    value, n_trials = float(rest.values.mean()), len(rest.values)
+    parts = [(_jackknife(rest.left_out.mean(0)), rest.left_out.shape[1] - 1.0), _trial_part(rest)]
+    both = _tested(value, parts, n_trials, null)
+    if n_trials < 2:
+        return both
+    alone = (float(rest.values.var(ddof=1)) / n_trials, n_trials - 1.0)
+    trials = _tested(value, [alone], n_trials, null)
+    wider = trials if trials.high > both.high else both
+    return replace(wider, p_value=float(np.fmax(both.p_value, trials.p_value)))
+
+
+def _same_groups(a: TrialMetric, b: TrialMetric) -> None:
     if a.left_out.shape[1] != b.left_out.shape[1]:
         raise InputError(
             f"{a.left_out.shape[1]} and {b.left_out.shape[1]} groups were tested",
             "compare networks on the same units",
         )
-    value = float(a.values.mean() - b.values.mean())
-    n_groups = a.left_out.shape[1]
-    parts = [(_jackknife(a.left_out.mean(0) - b.left_out.mean(0)), n_groups - 1)]
-    parts += [_trial_part(metric) for metric in (a, b)]
+
+
+def _tested(value: float, parts: list[tuple[float, float]], n_trials: int, null: float) -> Crossed:
+    """Test a difference whose variance has parts, each with its degrees of freedom."""
     variance = sum(part for part, _ in parts)
-    n_trials = min(len(a.values), len(b.values))
     if variance <= 1e-18:
         # Nothing varies: equal everywhere is no difference; else no error can be estimated.
-        p = 1.0 if abs(value) < 1e-12 else math.nan
+        p = 1.0 if abs(value - null) < 1e-12 else math.nan
         return Crossed(value, math.nan, 0.0, math.inf, value, value, p, n_trials)
     df = variance**2 / sum(part**2 / free for part, free in parts)
     se = math.sqrt(variance)
     half = float(stats.t.ppf((1 + LEVEL) / 2, df)) * se
-    p = float(2 * stats.t.sf(abs(value) / se, df))
+    p = float(2 * stats.t.sf(abs(value - null) / se, df))
     return Crossed(value, math.nan, se, df, value - half, value + half, p, n_trials)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from histograft.core.errors import InputError
 from histograft.stats.bootstrap import BootstrapDraws
 from histograft.stats.compare import holm
+from histograft.stats.crossed import LEVEL, TrialMetric, crossed_paired_difference
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,7 @@ def noninferiority(
     >>> round(result.difference, 2), result.p_value  # 0 of 3 draws lose 0.02
     (-0.01, 0.25)
     """
-    if not margin > 0:
-        raise InputError(f"a margin of {margin}", "state how much may be lost, above 0")
+    _check_margin(margin)
     if metric not in draws.metrics:
         raise InputError(f"there is no metric {metric!r}", f"use one of {', '.join(draws.metrics)}")
     at = draws.metrics.index(metric)
@@ -118,10 +118,75 @@ def noninferiority(
         # differences of counts: rounding must not decide whether one lies on the margin
         p = (1 + int((known <= -margin + 1e-12).sum())) / (1 + len(known))
         n = draws.n_units if np.ptp(known) > 1e-12 else draws.n_groups
-        p = max(p, max(0.0, 1 - margin) ** n)
+        p = max(p, least_p(margin, n))
     low, high = draws.difference_interval(model, reference, metric, level)
     difference = float(draws.values[model, at] - draws.values[reference, at])
     return NonInferiority(metric, difference, low, high, float(margin), p, level)
+
+
+def noninferiority_of_trainings(
+    model: TrialMetric, reference: TrialMetric, metric: str, *, margin: float, n_units: int
+) -> NonInferiority:
+    """Test the same where both networks would be trained anew, from other seeds.
+
+    `noninferiority` holds for new patients and the networks at hand. Here the error has the
+    scatter over seeds in it too, so p is of t tests with few degrees of freedom: three seeds
+    seldom prove anything.
+
+    Parameters
+    ----------
+    model, reference : TrialMetric
+        The student and the teacher, seed by seed; higher is better.
+    metric : str
+        What was compared.
+    margin : float
+        Above 0, on the metric's scale.
+    n_units : int
+        Test pieces, for the least p.
+
+    Returns
+    -------
+    NonInferiority
+        With p NaN for a single seed, which does not tell how seeds scatter.
+
+    Raises
+    ------
+    InputError
+        The margin is not above 0; groups or seeds of the two differ.
+
+    Examples
+    --------
+    >>> from histograft.stats.crossed import mean_metric
+    >>> right = [[1, 1, 0, 1] * 100, [1, 1, 0, 1] * 100]
+    >>> teacher = mean_metric(right, range(400))
+    >>> result = noninferiority_of_trainings(teacher, teacher, "accuracy", margin=0.02, n_units=400)
+    >>> result.difference, round(result.p_value, 4)  # 0.98 ** 400
+    (0.0, 0.0003)
+    """
+    _check_margin(margin)
+    found = crossed_paired_difference(model, reference, null=-margin)
+    p = float("nan")
+    if found.n_trials > 1:
+        ahead = found.value + margin > 1e-12
+        two_sided = 0.0 if math.isnan(found.p_value) else found.p_value  # no scatter at all
+        p = max(two_sided / 2 if ahead else 1 - two_sided / 2, least_p(margin, n_units))
+    return NonInferiority(metric, found.value, found.low, found.high, float(margin), p, LEVEL)
+
+
+def least_p(margin: float, n: int) -> float:
+    """Return the chance that n pieces show no loss where a share of the margin is lost.
+
+    Examples
+    --------
+    >>> round(least_p(0.02, 183), 4)
+    0.0248
+    """
+    return max(0.0, 1 - margin) ** n
+
+
+def _check_margin(margin: float) -> None:
+    if not margin > 0:
+        raise InputError(f"a margin of {margin}", "state how much may be lost, above 0")
 
 
 def least_units(margin: float, level: float = 0.95) -> int:

@@ -13,6 +13,7 @@ from histograft.core.reporter import SILENT, Reporter
 from histograft.verbs.ladder_ablation import ablation_table
 from histograft.verbs.ladder_baselines import baseline_rows
 from histograft.verbs.ladder_costs import COSTS, cost_table
+from histograft.verbs.ladder_gains import gain_rows
 from histograft.verbs.ladder_page import ladder_page
 from histograft.verbs.ladder_tables import (
     Rung,
@@ -30,7 +31,7 @@ from histograft.verbs.report_sections import Sketch
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 3
+VERSION = 4
 PAGE = "index.html"
 LADDER = "ladder.csv"
 COMPARISONS = "comparisons.csv"
@@ -148,7 +149,11 @@ def ladder(config: Ladder, reporter: Reporter = SILENT) -> Artefact:
             )
             task.advance()
         costs = _costs(config, rungs, patches)
-        compared = pd.DataFrame(teacher_rows(judged) + baseline_rows(judged, config.seed))
+        compared = pd.DataFrame(
+            teacher_rows(judged)
+            + baseline_rows(judged, config.seed)
+            + gain_rows(judged, config.seed)
+        )
         tables = {LADDER: ladder_table(judged, costs), COMPARISONS: compared}
         tables |= {SIZES: _sizes(patches), COSTS: cost_table(costs, patches)}
         if ablation:

@@ -74,7 +74,12 @@ def student_pairs(rungs: list[Rung]) -> list[tuple[int, int]]:
 
 
 def compared_accuracies(
-    rungs: list[Rung], pairs: list[tuple[int, int]], seed: int, *, n_draws: int = 10_000
+    rungs: list[Rung],
+    pairs: list[tuple[int, int]],
+    seed: int,
+    *,
+    n_draws: int = 10_000,
+    paired: bool = False,
 ) -> list[dict[str, Any]]:
     """Test differences of top-1 accuracy, and allow for their number by Holm's method.
 
@@ -88,6 +93,8 @@ def compared_accuracies(
         Of the sign flips.
     n_draws : int
         Sign flips, where there are more than 13 groups.
+    paired : bool
+        Whether networks of one seed belong together, as those of one teacher do.
 
     Returns
     -------
@@ -110,17 +117,22 @@ def compared_accuracies(
             one = {"difference": float(right[a].mean() - right[b].mean()), "p": float("nan")}
             found.append(one | {"test": ""})
         elif right.shape[1] > 1:
-            found.append(_crossed(right[a], right[b], groups))
+            found.append(_crossed(right[a], right[b], groups, paired=paired))
         else:
             found.append(_flips(right[a][0] - right[b][0], groups, seed, n_draws))
     adjusted = holm([one["p"] for one in found])
     return [one | {"p_holm": float(p)} for one, p in zip(found, adjusted, strict=True)]
 
 
-def _crossed(a: Float, b: Float, groups: Index) -> dict[str, Any]:
-    from histograft.stats.crossed import crossed_difference, mean_metric
+def _crossed(a: Float, b: Float, groups: Index, *, paired: bool) -> dict[str, Any]:
+    from histograft.stats.crossed import (
+        crossed_difference,
+        crossed_paired_difference,
+        mean_metric,
+    )
 
-    test = crossed_difference(mean_metric(a, groups), mean_metric(b, groups))
+    compare = crossed_paired_difference if paired else crossed_difference
+    test = compare(mean_metric(a, groups), mean_metric(b, groups))
     told = {"difference": test.value, "test": CROSSED, "p": test.p_value}
     return told | {"ci_low": test.low, "ci_high": test.high}
 

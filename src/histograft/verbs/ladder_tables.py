@@ -70,7 +70,8 @@ class Judged:
     draws : BootstrapDraws
         Of all rungs, by group.
     tests : dict of int to NonInferiority
-        For each rung but the teacher, after Holm over all of them.
+        For each rung but the teacher, after Holm over all of them: for new patients, and these
+        networks.
     kind : str
         What was resampled: "group", "slide" where patients are unknown, or "piece" where slides
         are too.
@@ -81,6 +82,8 @@ class Judged:
         pieces; without those that are unknown.
     mixed : dict of str to int
         How many slides or groups have several classes; they are left out there.
+    anew : dict of int to NonInferiority
+        As `tests`, for new seeds too; empty for one seed or one group.
     """
 
     rungs: list[Rung]
@@ -90,6 +93,7 @@ class Judged:
     n_groups: int
     of_units: dict[str, BootstrapDraws] = field(default_factory=dict)
     mixed: dict[str, int] = field(default_factory=dict)
+    anew: dict[int, NonInferiority] = field(default_factory=dict)
 
 
 def find_rungs(networks: Sequence[Artefact]) -> list[Rung]:
@@ -187,7 +191,8 @@ def judge(
     )
     results = [noninferiority(draws, i, 0, HEADLINE, margin=margin) for i in range(1, len(rungs))]
     tests = dict(enumerate(over_scales(results), start=1))
-    judged = Judged(list(rungs), draws, tests, kind, draws.n_groups)
+    anew = _trained_anew(truth, probabilities, groups, margin)
+    judged = Judged(list(rungs), draws, tests, kind, draws.n_groups, anew=anew)
     for unit, names in larger_units(rungs, groups, kind).items():
         units = unit_means(truth, probabilities, names)
         judged.mixed[unit] = len(units.mixed)
@@ -203,6 +208,27 @@ def judge(
             rng=generator(seed, f"ladder of {unit}s"),
         )
     return judged
+
+
+def _trained_anew(
+    truth: NDArray[np.int64], probabilities: NDArray[np.float64], groups: list[str], margin: float
+) -> dict[int, NonInferiority]:
+    """Test against the teacher where both are trained from new seeds; the first is the teacher."""
+    import numpy as np
+
+    from histograft.stats.crossed import mean_metric
+    from histograft.stats.noninferiority import noninferiority_of_trainings, over_scales
+
+    index = np.unique(groups, return_inverse=True)[1]
+    if probabilities.shape[1] < 2 or index.max() < 1:
+        return {}
+    right = probabilities.argmax(-1) == truth
+    teacher, *others = (mean_metric(of_rung, index) for of_rung in right)
+    results = [
+        noninferiority_of_trainings(other, teacher, HEADLINE, margin=margin, n_units=len(truth))
+        for other in others
+    ]
+    return dict(enumerate(over_scales(results), start=1))
 
 
 def larger_units(rungs: Sequence[Rung], groups: list[str], kind: str) -> dict[str, list[str]]:
@@ -311,20 +337,24 @@ def teacher_rows(judged: Judged) -> list[dict[str, Any]]:
     """Return the rows of ``comparisons.csv`` that compare with the teacher."""
     rows = []
     for m, rung in enumerate(judged.rungs[1:], start=1):
-        fixed = dict(zip(KEYS, rung.key, strict=True))
         test = judged.tests[m]
-        rows.append(
-            fixed
-            | {
-                "compared_with": TEACHER,
-                "metric": HEADLINE,
-                "difference": test.difference,
-                "ci_low": test.ci_low,
-                "ci_high": test.ci_high,
-                "margin": test.margin,
-                "p_noninferior": test.p_value,
-                "p_holm": test.p_holm,
-                "non_inferior": test.holds,
+        row = dict(zip(KEYS, rung.key, strict=True)) | {
+            "compared_with": TEACHER,
+            "metric": HEADLINE,
+            "difference": test.difference,
+            "ci_low": test.ci_low,
+            "ci_high": test.ci_high,
+            "margin": test.margin,
+            "p_noninferior": test.p_value,
+            "p_holm": test.p_holm,
+            "non_inferior": test.holds,
+        }
+        if anew := judged.anew.get(m):
+            row |= {
+                "ci_low_new_seeds": anew.ci_low,
+                "ci_high_new_seeds": anew.ci_high,
+                "p_holm_new_seeds": anew.p_holm,
+                "non_inferior_new_seeds": anew.holds,
             }
-        )
+        rows.append(row)
     return rows

@@ -87,8 +87,20 @@ def answer(judged: Judged, costs: Mapping[float, Mapping[str, float]]) -> str:
         f"Down to {scale_name(rung)} {lost} are lost against the teacher at {scale_name(teacher)}: "
         f"{condition_name(rung)}, {points(test.difference)} points, 95 % interval "
         f"{points_range(test.ci_low, test.ci_high)}, at 1/{share:.0f} of the multiplications "
-        f"({costs[rung.level]['gmacs']:.3g} GMAC a piece).{doubt}"
+        f"({costs[rung.level]['gmacs']:.3g} GMAC a piece).{_of_new_seeds(judged, rung)}{doubt}"
     )
+
+
+def _of_new_seeds(judged: Judged, rung: Rung) -> str:
+    """Say whether the claim holds for trainings from other seeds too."""
+    if len(rung.networks) < 2:
+        return " One seed does not tell whether a new training would do as well."
+    anew = judged.anew.get(judged.rungs.index(rung))
+    if anew is None:
+        return ""
+    shown = "This is shown" if anew.holds else "It is not shown"
+    interval = points_range(anew.ci_low, anew.ci_high)
+    return f" {shown} for networks trained anew from other seeds too ({interval})."
 
 
 def never_named(judged: Judged) -> list[str]:
