@@ -5,6 +5,7 @@ import math
 import operator
 import os
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from histograft.core.errors import HistograftError, InputError
 from histograft.core.executor import (
     InProcessExecutor,
     available_cores,
+    available_memory,
     map_in_order,
     open_executor,
 )
@@ -92,3 +94,35 @@ def test_a_negative_number_of_workers_is_refused():
 
 def test_cores_are_those_of_this_process():
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
+
+
+def groups(tmp_path, line, limits):
+    """Files as Linux has them: which group this process is in, and the limits of groups."""
+    proc = tmp_path / "cgroup"
+    proc.write_text(f"9:cpu:/\n{line}\n")
+    for name, text in limits.items():
+        file = tmp_path / "mounted" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{text}\n")
+    return available_memory(proc, tmp_path / "mounted")
+
+
+def test_memory_is_that_of_the_machine_where_no_group_limits_it(tmp_path):
+    whole = groups(tmp_path, "0::/job", {"job/memory.max": "max"})
+    assert whole == psutil.virtual_memory().total
+    assert available_memory(tmp_path / "absent", tmp_path) == whole
+    assert available_memory() <= whole
+
+
+@pytest.mark.parametrize(
+    ("line", "limits"),
+    [
+        ("0::/job/step", {"job/memory.max": 1000, "job/step/memory.max": "max"}),
+        ("0::/job/step", {"job/memory.max": 5000, "job/step/memory.max": 1000}),
+        ("0::/of/the/host", {"memory.max": 1000}),
+        ("4:memory:/job", {"memory/job/memory.limit_in_bytes": 1000}),
+        ("4:memory:/of/the/host", {"memory/memory.limit_in_bytes": 1000}),
+    ],
+)
+def test_memory_is_the_least_of_the_groups_around(tmp_path, line, limits):
+    assert groups(tmp_path, line, limits) == 1000

@@ -51,7 +51,7 @@ def one_large_piece(monkeypatch):
     monkeypatch.setattr(piece_trainings, "open_artefact", lambda *_: None)
     monkeypatch.setattr(piece_trainings, "load_patches", lambda _: pd.DataFrame())
     monkeypatch.setattr(piece_trainings, "Pieces", TwoPieces)
-    monkeypatch.setattr(piece_trainings, "_memory_bytes", lambda: 64e9)
+    monkeypatch.setattr(piece_trainings, "available_memory", lambda: 64e9)
 
 
 def test_memory_bounds_how_many(one_large_piece, tmp_path, monkeypatch):
@@ -59,7 +59,7 @@ def test_memory_bounds_how_many(one_large_piece, tmp_path, monkeypatch):
     for batch_size, pass_pixels, passed in ((1, 2**22, 2e6), (9, 2**22, 2**22), (9, 0, 2e6)):
         need = 0.7e9 + 400 * passed + 3 * 4e6
         assert most_at_once([tmp_path], batch_size, pass_pixels) == np.floor(32e9 / need)
-    monkeypatch.setattr(piece_trainings, "_memory_bytes", lambda: 1e9)
+    monkeypatch.setattr(piece_trainings, "available_memory", lambda: 1e9)
     assert most_at_once([tmp_path], 1, 0) == 1
 
 

@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from histograft.core.errors import HistograftError, InputError
 
+CGROUPS = Path("/sys/fs/cgroup")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -134,6 +136,53 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def available_memory(proc: Path = Path("/proc/self/cgroup"), root: Path = CGROUPS) -> float:
+    """Bytes of memory that this process may use: the machine's, or less in a container or job.
+
+    Schedulers and containers set limits by control groups of Linux, version 2 (``memory.max``) or
+    1 (``memory.limit_in_bytes``); a group is bound by all that it lies in.
+
+    Parameters
+    ----------
+    proc, root : Path
+        Which groups the process is in, and where they are mounted.
+
+    Returns
+    -------
+    float
+        Bytes; 8e9 where the system does not tell.
+    """
+    limits = [8e9]
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        limits = [float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))]
+    try:
+        lines = proc.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        top, file = (
+            (root / "memory", "memory.limit_in_bytes") if controllers else (root, "memory.max")
+        )
+        group = top / name.strip("/")
+        # inside a container the path is that of the host: what is mounted is the top
+        for folder in (group, *group.parents):
+            limits += _limit(folder / file)
+            if folder == top:
+                break
+    return min(limits)
+
+
+def _limit(file: Path) -> list[float]:
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+    except OSError:
+        return []
+    return [float(text)] if text.isdigit() else []  # else "max"
 
 
 def map_in_order(
