@@ -61,7 +61,7 @@ SETS = {
         5,
         20,
         (
-            "--teacher-mpp", "1", "--ladder", "2", "4", "8", "16", "--epochs", "20",
+            "--teacher-mpp", "1", "--ladder", "2", "4", "8", "16", "--epochs", "60",
             "--batch-size", "2",
         ),
         ("case-4", "P9"),

@@ -88,6 +88,23 @@ def test_a_student_learns_from_its_teacher_at_half_the_scale(world):
     assert by_teacher.facts["mean"] == open_artefact(world["teacher"]).facts["mean"]
 
 
+def test_a_student_does_not_begin_where_its_teacher_began(world):
+    """Both have one seed; were their first weights the same, students would only have to stay."""
+    still = {"epochs": 1, "lr": 1e-12, "weight_decay": 0.0}
+    teacher = run(world, "still", world["fine"], **still)
+    pair = {"teacher": teacher.path, "fine": world["fine"]}
+    students = [
+        run(world, "still-kd", **pair, **still),
+        run(world, "still-max", **pair, **still, resize="max-pool"),
+    ]
+    of_teacher, first, second = (
+        torch.cat([w.detach().flatten() for w in load_network(made).parameters() if w.ndim == 4])
+        for made in (teacher, *students)
+    )
+    assert abs(float(torch.corrcoef(torch.stack([of_teacher, first]))[0, 1])) < 0.01
+    torch.testing.assert_close(first, second)  # students of one seed begin alike
+
+
 def test_unlabelled_pieces_teach_instead_of_the_labelled_or_beside_them(world):
     alone = run(world, "ad", **world["pair"], **world["more"])
     both = run(world, "union", **world["pair"], **world["more"], with_labelled=True)

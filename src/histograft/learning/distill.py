@@ -26,7 +26,7 @@ from histograft.learning.teacher import Known, Teacher, stacked
 __all__ = ["PieceRegime", "PieceResult", "Pieces", "distill", "drawn_network", "fit_pieces"]
 
 
-def drawn_network(spec: NetworkSpec, *, seed: int) -> Network:
+def drawn_network(spec: NetworkSpec, *, seed: int, taught: bool = False) -> Network:
     """Build a network with the random first weights of its own architecture.
 
     For `dipalma_resnet10` these are the paper's: He normal convolutions with the fan of the
@@ -38,6 +38,10 @@ def drawn_network(spec: NetworkSpec, *, seed: int) -> Network:
         What to build.
     seed : int
         Root seed; the caller's torch generator is not touched.
+    taught : bool, default False
+        Whether it will learn from a teacher, who may have been drawn from the same seed: it gets
+        weights of its own. From the teacher's first weights it would be led to the teacher's
+        features on a path that a student drawn apart does not have.
 
     Examples
     --------
@@ -46,7 +50,7 @@ def drawn_network(spec: NetworkSpec, *, seed: int) -> Network:
     1231011
     """
     with torch.random.fork_rng():
-        torch.manual_seed(child_seed(seed, "network", "pieces"))
+        torch.manual_seed(child_seed(seed, "network", "pieces", *(["taught"] if taught else [])))
         return Network(spec)
 
 

@@ -17,7 +17,7 @@ from histograft.verbs.piece_pairs import Sets, check_pairs, check_unlabelled
 if TYPE_CHECKING:
     from histograft.core.artefact import Draft
 
-VERSION = 1
+VERSION = 2  # 1: students began with the first weights of the teacher of their seed
 
 
 @dataclass(frozen=True, kw_only=True)

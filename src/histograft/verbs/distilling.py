@@ -50,7 +50,7 @@ def distill_and_write(
     if rows["train"].empty and not (sets.unlabelled and not config.with_labelled):
         raise InputError(f"{sets.coarse.path} has no training pieces", "rescale it with splits")
     spec = _spec(config, sets.coarse, rows["train"], teacher)
-    network = load_network(start) if start is not None else _drawn(spec, config.seed)
+    network = _first(config, spec, start)
     result = _learn(config, sets, rows, network, teacher, draft, reporter)
     with draft.writing(HISTORY) as path:
         pd.DataFrame(result.history).to_csv(path, index=False)
@@ -97,10 +97,12 @@ def _spec(
     )
 
 
-def _drawn(spec: NetworkSpec, seed: int) -> Network:
+def _first(config: Distill, spec: NetworkSpec, start: Artefact | None) -> Network:
     from histograft.learning.distill import drawn_network
 
-    return drawn_network(spec, seed=seed)
+    if start is not None:
+        return load_network(start)
+    return drawn_network(spec, seed=config.seed, taught=config.teacher is not None)
 
 
 def _learn(
