@@ -57,9 +57,9 @@ def test_paired_trials_are_covered_however_much_they_scatter(n_trials, of_trial)
 
 def test_paired_trials_are_a_two_way_analysis_of_their_differences():
     rng = np.random.default_rng(2)
-    shared = 3 * rng.normal(size=(4, 1))  # chance of a seed, which both share
-    a = shared + draw(rng, 4, 9, (1, 1, 0.7)) + 0.5
-    b = shared + draw(rng, 4, 9, (1, 0, 0.7))
+    shared = 0.1 * rng.normal(size=(4, 1))  # chance of a seed, which both share
+    a = shared + draw(rng, 4, 9, (0.03, 0.03, 0.02)) + 0.02
+    b = shared + draw(rng, 4, 9, (0.03, 0, 0.02))
     groups = np.arange(9)
     found = crossed_paired_difference(mean_metric(a, groups), mean_metric(b, groups))
     alone = crossed_mean(mean_metric(a - b, groups))
@@ -104,6 +104,14 @@ def test_the_error_is_that_of_a_two_way_analysis_of_variance():
     assert trials > both  # else the error of trials would be cut off at 0
     found = crossed_mean(mean_metric(table, np.arange(n_groups)))
     assert found.se**2 == pytest.approx((groups + trials - both) / (n_trials * n_groups))
+
+
+def test_a_difference_ends_where_no_larger_one_is_possible():
+    """Two seeds that differ from each other by much give t intervals of several hundred percent."""
+    tables = np.repeat([[0.0, 1.0], [0.5, 0.5]], 8, axis=1).reshape(2, 2, 8)
+    for compare in (crossed_difference, crossed_paired_difference):
+        found = compare(*(mean_metric(table, np.arange(8)) for table in tables))
+        assert (found.value, found.low, found.high) == (0, -1, 1)
 
 
 def test_groups_count_rather_than_units():

@@ -121,6 +121,50 @@ def test_draws_hold_whole_groups_and_every_class():
     assert drawn.std() == pytest.approx(np.sqrt(variance), rel=0.05)
 
 
+def test_patients_that_are_alone_in_their_class_are_drawn_together():
+    """Drawn within their classes, two patients would always both be there: no chance, no width."""
+    rng = np.random.default_rng(0)
+    groups, truth = np.repeat(["p", "q"], 10), np.repeat([0, 1], 10)
+    p = np.eye(2)[np.r_[np.repeat([0, 1], [6, 4]), np.repeat([1, 0], [9, 1])]]  # 6 and 9 right
+    found = rd_bootstrap(truth, p[None, None], groups, n_draws=2000, rng=rng)
+    drawn = found.draws[0, found.metrics.index("accuracy_top1")]
+    values, counts = np.unique(drawn.round(9), return_counts=True)
+    np.testing.assert_allclose(values, [0.6, 0.75, 0.9])
+    np.testing.assert_allclose(counts / 2000, [0.25, 0.5, 0.25], atol=0.05)
+    assert found.interval(0, "accuracy_top1") == pytest.approx((0.6, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("classes", "strata"),
+    [
+        ([0, 0, 1, 1, 2], [[0, 1, 4], [2, 3]]),
+        ([0, 0, 0, 1, 1, 2], [[0, 1, 2], [3, 4, 5]]),
+        ([0, 0, 1, 2], [[0, 1], [2, 3]]),
+        ([0, 1, 2], [[0, 1, 2]]),
+    ],
+)
+def test_no_patient_is_drawn_alone(classes, strata):
+    """A model that is right on patient i alone shows how often a draw holds patient i."""
+    n = len(classes)
+    p = np.eye(3)[np.roll(np.eye(3)[classes], 1, axis=1).argmax(1)]  # all wrong
+    models = np.repeat(p[None, None], n, axis=0)
+    models[np.arange(n), 0, np.arange(n)] = np.eye(3)[classes]
+    rng = np.random.default_rng(1)
+    found = rd_bootstrap(classes, models, np.arange(n), n_draws=300, rng=rng)
+    held = (found.draws[:, found.metrics.index("accuracy_top1")] * n).round()
+    for members in strata:
+        assert (held[members].sum(0) == len(members)).all()
+    assert (held.std(1) > 0.5).all()
+
+
+def test_one_patient_has_no_interval():
+    rng = np.random.default_rng(0)
+    p = np.eye(2)[[0, 1, 1]][None, None]
+    found = rd_bootstrap([0, 0, 1], p, ["p", "p", "p"], n_draws=100, rng=rng)
+    assert np.isnan(found.interval(0, "accuracy_top1")).all()
+    assert np.isnan(found.difference_interval(0, 0, "accuracy_top1")).all()
+
+
 def test_draws_are_the_mean_over_seeds_of_each():
     truth = np.array([0, 0, 1, 1])
     sure, wrong = np.eye(2)[truth], np.eye(2)[1 - truth]

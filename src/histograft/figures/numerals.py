@@ -136,7 +136,7 @@ def percent_range(low: float, high: float) -> str:
     >>> percent_range(0.92, 0.956)
     '92.0 to 95.6'
     """
-    return f"{percent(low)} to {percent(high)}"
+    return _range(percent(low), percent(high))
 
 
 def points_range(low: float, high: float) -> str:
@@ -146,5 +146,11 @@ def points_range(low: float, high: float) -> str:
     --------
     >>> points_range(-0.099, 0.021)
     '−9.9 to +2.1'
+    >>> points_range(float("nan"), float("nan"))
+    '–'
     """
-    return f"{points(low)} to {points(high)}"
+    return _range(points(low), points(high))
+
+
+def _range(low: str, high: str) -> str:
+    return low if low == high == NOTHING else f"{low} to {high}"

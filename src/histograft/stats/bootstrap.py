@@ -73,15 +73,21 @@ class BootstrapDraws:
         return float(self.values[model, self.metrics.index(metric)])
 
     def interval(self, model: int, metric: str, level: float = 0.95) -> tuple[float, float]:
-        """Return the percentile interval of one model's metric, NaN where no draw defines it."""
-        return _percentiles(self.draws[model, self.metrics.index(metric)], level)
+        """Return the percentile interval of one model's metric.
+
+        NaN where no draw defines it, and for a single group, which knows no chance.
+        """
+        return self._interval(self.draws[model, self.metrics.index(metric)], level)
 
     def difference_interval(
         self, first: int, second: int, metric: str, level: float = 0.95
     ) -> tuple[float, float]:
         """Return the paired percentile interval of the first model's metric minus the second's."""
         at = self.metrics.index(metric)
-        return _percentiles(self.draws[first, at] - self.draws[second, at], level)
+        return self._interval(self.draws[first, at] - self.draws[second, at], level)
+
+    def _interval(self, draws: Float, level: float) -> tuple[float, float]:
+        return (np.nan, np.nan) if self.n_groups < 2 else _percentiles(draws, level)
 
 
 def cluster_bootstrap(

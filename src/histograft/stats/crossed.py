@@ -166,14 +166,14 @@ def crossed_mean(metric: TrialMetric) -> Crossed:
 
 
 def crossed_difference(a: TrialMetric, b: TrialMetric) -> Crossed:
-    """Estimate and test the difference a - b of two networks on the same units.
+    """Estimate and test the difference a - b of two metrics between 0 and 1 on the same units.
 
     Their trials are independent of each other; their units are the same, so groups are paired.
 
     Returns
     -------
     Crossed
-        With p 1 where the two agree on every unit in every trial.
+        With p 1 where the two agree on every unit in every trial. The interval ends within -1 … 1.
 
     Raises
     ------
@@ -244,7 +244,7 @@ def crossed_paired_difference(a: TrialMetric, b: TrialMetric, *, null: float = 0
         return both
     alone = (float(rest.values.var(ddof=1)) / n_trials, n_trials - 1.0)
     trials = _tested(value, [alone], n_trials, null)
-    wider = trials if trials.high > both.high else both
+    wider = trials if trials.high - trials.low > both.high - both.low else both
     return replace(wider, p_value=float(np.fmax(both.p_value, trials.p_value)))
 
 
@@ -267,7 +267,8 @@ def _tested(value: float, parts: list[tuple[float, float]], n_trials: int, null:
     se = math.sqrt(variance)
     half = float(stats.t.ppf((1 + LEVEL) / 2, df)) * se
     p = float(2 * stats.t.sf(abs(value - null) / se, df))
-    return Crossed(value, math.nan, se, df, value - half, value + half, p, n_trials)
+    low, high = max(-1.0, value - half), min(1.0, value + half)
+    return Crossed(value, math.nan, se, df, low, high, p, n_trials)
 
 
 def _check(table: Float, groups: NDArray[np.generic]) -> None:

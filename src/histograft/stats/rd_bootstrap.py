@@ -39,8 +39,9 @@ def rd_bootstrap(
     """Resample groups within classes and compute every metric of every model in each draw.
 
     Groups, such as patients, are drawn with replacement among those of the same most frequent
-    class, so that no class vanishes where groups hold one class each. All pieces of a group come
-    with it, for all models and seeds: differences are paired.
+    class, so that no class vanishes where groups hold one class each. Classes of a single group
+    are drawn together, for one group by itself would seem to know no chance. All pieces of a group
+    come with it, for all models and seeds: differences are paired.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def rd_bootstrap(
     names = (*metrics, AUROC)
     predicted = p.argmax(axis=-1)
     counts = _group_counts(y, predicted, index, n_classes)
-    strata = _majority(y, index, n_classes)
+    strata = _joined(_majority(y, index, n_classes))
     values = np.empty((n_models, len(names)))
     draws = np.empty((n_models, len(names), n_draws))
     whole = counts.sum(axis=2)
@@ -186,6 +187,16 @@ def _majority(
     counts = np.bincount(groups * n_classes + truth, minlength=n_groups * n_classes)
     majority: NDArray[np.int64] = counts.reshape(n_groups, n_classes).argmax(axis=1)
     return majority
+
+
+def _joined(strata: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Draw groups together that are alone in their class; a last one with the smallest class."""
+    present, sizes = np.unique(strata, return_counts=True)
+    alone = present[sizes == 1]
+    if len(alone) == 1 and len(present) > 1:
+        smallest = present[sizes > 1][sizes[sizes > 1].argmin()]
+        alone = np.append(alone, smallest)
+    return np.where(np.isin(strata, alone), alone[0], strata) if len(alone) else strata
 
 
 def _draw_within(
