@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from histograft.core.errors import InputError
+from histograft.learning.memory import kept_memory
 from histograft.learning.network import Network, NetworkSpec
 from histograft.learning.regime import make_fabric
 from histograft.learning.shapes import shape_only
@@ -119,7 +120,7 @@ class Measured:
 def measure(
     network: Network, shape: tuple[int, int], *, repeats: int = 5, device: str = "auto"
 ) -> Measured:
-    """Measure a forward pass of one image, in inference mode.
+    """Measure a forward pass of one image, in inference mode, with memory kept as in a run.
 
     Parameters
     ----------
@@ -154,7 +155,7 @@ def measure(
     network.eval().to(where)
     x = torch.zeros(1, 3, *shape, device=where)
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), kept_memory(where.type):
             peak = _peak_bytes(network, x)
             times = [_timed(network, x) for _ in range(repeats)]
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from histograft.core.reporter import counted
 from histograft.figures.numerals import (
     format_p,
     percent,
@@ -162,8 +163,8 @@ def _results(judged: Judged) -> Section:
             row[f"top-1 by {unit}, %"] = percent(of_unit.value(m, HEADLINE))
         rows.append(row)
     what = "All conditions at all scales; what they cost is below."
-    if judged.of_units:
-        what += f" A {' or a '.join(judged.of_units)} is decided by the mean over its pieces."
+    for unit, of_unit in judged.of_units.items():
+        what += f" {counted(of_unit.n_units, unit)} decided by the mean over their pieces."
     table = Table(pd.DataFrame(rows), what, group="scale")
     return Section("Results", tables=(table,))
 
