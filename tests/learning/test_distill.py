@@ -12,8 +12,9 @@ from histograft.learning.batches import epoch_order, normalize
 from histograft.learning.distill import PieceRegime, Pieces, distill, drawn_network, fit_pieces
 from histograft.learning.distillation_loss import DistillationLoss
 from histograft.learning.losses import balanced_weights
-from histograft.learning.network import NetworkSpec, state_to_save
+from histograft.learning.network import Network, NetworkSpec, state_to_save
 from histograft.learning.piece_parts import macro_f1
+from histograft.learning.piece_scores import piece_probabilities
 from histograft.learning.regime import RunOptions, make_fabric
 
 CPU = RunOptions(device="cpu")
@@ -381,7 +382,7 @@ def test_input_that_cannot_be():
     with pytest.raises(InputError, match="no training image shows"):
         fit_pieces(network, pieces(np.zeros(7, int)), regime=PLAIN, run=CPU)
     with_batchnorm = drawn_network(respec(architecture="resnet10t", kwargs={}), seed=0)
-    with pytest.raises(InputError, match="BatchNorm"):
+    with pytest.raises(InputError, match=r"BatchNorm.*--norm-groups"):
         fit_pieces(with_batchnorm, pieces(), regime=PLAIN, run=CPU)
     with pytest.raises(InputError, match="validation split"):
         fit_pieces(network, pieces(), regime=PieceRegime(select="best"), run=CPU)
@@ -399,17 +400,68 @@ def test_regimes_that_cannot_be(options):
         PieceRegime(**options)
 
 
-def test_memory_that_runs_out_is_told_with_the_size_of_the_piece(monkeypatch):
-    def full(self, x):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9e12 bytes")
+FULL = "DefaultCPUAllocator: can't allocate memory: you tried 9e12 bytes"
 
-    network = drawn_network(SPEC, seed=0)
-    monkeypatch.setattr(teacher.MapAndLogits, "forward", full)
-    with pytest.raises(
-        HistograftError, match=r"memory ran out on 1 piece.* px \(1,\d+ pixels"
-    ) as caught:
-        fit_pieces(network, pieces(), regime=PLAIN, run=CPU)
+
+def learn_from_labels():
+    fit_pieces(drawn_network(SPEC, seed=0), pieces(), regime=PLAIN, run=CPU)
+
+
+def learn_from_a_teacher(cache_bytes=2**30):
+    run = RunOptions(device="cpu", cache_bytes=cache_bytes)
+    distill(
+        drawn_network(SPEC, seed=0), drawn_network(SPEC, seed=1), pieces(), regime=PLAIN, run=run
+    )
+
+
+def predict():
+    piece_probabilities(drawn_network(SPEC, seed=0), images(), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("where", "work", "side"),
+    [
+        ((teacher.MapAndLogits, "forward"), learn_from_labels, 1),
+        ((teacher.MapAndLogits, "forward"), learn_from_a_teacher, 2),  # its outputs, once
+        ((teacher.Teacher, "outputs"), lambda: learn_from_a_teacher(0), 2),
+        ((torch.Tensor, "backward"), learn_from_labels, 1),
+        ((Source, "image"), learn_from_labels, 1),
+        ((Source, "image"), learn_from_a_teacher, 2),
+        ((Network, "forward"), predict, 1),
+        ((Source, "image"), predict, 1),
+    ],
+)
+@pytest.mark.parametrize("error", [RuntimeError(FULL), MemoryError("9e12 bytes"), RuntimeError()])
+def test_memory_that_runs_out_is_told_with_the_size_of_the_piece(
+    monkeypatch, where, work, side, error
+):
+    def full(*_, **__):
+        raise error
+
+    monkeypatch.setattr(*where, full)
+    if not str(error):
+        with pytest.raises(RuntimeError, match=r"^$"):  # anything else passes as it is
+            work()
+        return
+    with pytest.raises(HistograftError, match=r"memory ran out on \d piece") as caught:
+        work()
+    sizes = [f"{side * w} × {side * h} px ({side**2 * h * w:,} pixels each)" for h, w in SIZES]
+    assert any(size in caught.value.problem for size in sizes)
     assert "checkpointing" in caught.value.fix
+
+
+def test_an_epoch_whose_validation_is_no_number_is_never_the_best(monkeypatch):
+    plain = piece_loop.PieceLoop._validate
+
+    def validate(self):
+        row = plain(self)
+        return row | {"val_loss": float("nan")} if self.progress.epoch == 0 else row
+
+    monkeypatch.setattr(piece_loop.PieceLoop, "_validate", validate)
+    regime = PieceRegime(augment="none", epochs=3, batch_size=3, select="best")
+    result = fit_pieces(drawn_network(SPEC, seed=0), pieces(), pieces(), regime=regime, run=CPU)
+    losses = [row["val_loss"] for row in result.history]
+    assert result.best_epoch == np.nanargmin(losses) + 1 > 1
 
 
 def test_a_loss_that_is_not_finite_ends_the_run():

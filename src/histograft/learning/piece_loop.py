@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from histograft.core.errors import DivergedError, HistograftError, InputError
+from histograft.core.errors import DivergedError, InputError
 from histograft.core.seeds import child_seed
 from histograft.learning.batches import epoch_order, normalize
 from histograft.learning.checkpoint import (
@@ -32,6 +32,7 @@ from histograft.learning.losses import balanced_accuracy, correct
 from histograft.learning.memory import kept_memory
 from histograft.learning.network import Network, load_state, state_to_save
 from histograft.learning.optimizers import make_optimizer, make_schedule
+from histograft.learning.out_of_memory import memory_told
 from histograft.learning.piece_changes import Change, changed, draw_change
 from histograft.learning.piece_parts import Objective, PieceResult, Seen, Split, macro_f1
 from histograft.learning.piece_regime import PieceRegime
@@ -125,7 +126,8 @@ class PieceLoop:
             _, group = job
             changes = self._changes(split, group)
             sources = [source for source in (split.images, split.fine) if source is not None]
-            return [_stacked(source, group, changes) for source in sources]
+            with memory_told(len(group), *split.shapes(group[0])):
+                return [_stacked(source, group, changes) for source in sources]
 
         with closing(ahead(plan, prepare)) as stream:
             for (step, group), raw in stream:
@@ -143,14 +145,11 @@ class PieceLoop:
         """Pass pieces of one size through the network: losses (n,) and logits (n, K)."""
         spec = self.network.spec
         fine = raw[1] if len(raw) > 1 else None
-        try:
-            x = normalize(raw[0].to(self.fabric.device), spec.mean, spec.std)
-            feature_map, logits = self.learner(x.contiguous(memory_format=self.memory_format))
-            changes = self._changes(split, group)
-            seen = Seen(group, changes, feature_map.float(), logits.float(), fine)
-            return self.objective.losses(split, seen), seen.logits
-        except RuntimeError as error:
-            raise _out_of_memory(error, raw) from error
+        x = normalize(raw[0].to(self.fabric.device), spec.mean, spec.std)
+        feature_map, logits = self.learner(x.contiguous(memory_format=self.memory_format))
+        changes = self._changes(split, group)
+        seen = Seen(group, changes, feature_map.float(), logits.float(), fine)
+        return self.objective.losses(split, seen), seen.logits
 
     def _epoch(self) -> None:
         p, n = self.progress, len(self.train.images)
@@ -195,16 +194,14 @@ class PieceLoop:
         p, sums = self.progress, 0.0
         self.stepper.zero_grad(set_to_none=True)
         for _, group, raw in of_step:
-            losses, logits = self._losses(self.train, group, raw)
             share = self.objective.weights(self.train, group) / total
-            loss = (losses * share.to(losses.device)).sum()
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise self._diverged(f"the loss is {value}")
-            try:
+            with memory_told(len(group), *(r.shape[2:] for r in raw)):
+                losses, logits = self._losses(self.train, group, raw)
+                loss = (losses * share.to(losses.device)).sum()
+                value = float(loss.detach())
+                if not math.isfinite(value):
+                    raise self._diverged(f"the loss is {value}")
                 self.fabric.backward(loss)
-            except RuntimeError as error:
-                raise _out_of_memory(error, raw) from error
             sums += value
             if self.train.labels is not None:
                 right = correct(logits.detach().cpu(), self.train.labels[group])
@@ -223,7 +220,8 @@ class PieceLoop:
         losses, logits = torch.empty(n), torch.empty(n, len(self.network.spec.classes))
         with torch.no_grad(), closing(self._batches(self.val, plan)) as batches:
             for _, group, raw in batches:
-                of_group, of_logits = self._losses(self.val, group, raw)
+                with memory_told(len(group), *(r.shape[2:] for r in raw)):
+                    of_group, of_logits = self._losses(self.val, group, raw)
                 losses[group], logits[group] = of_group.cpu(), of_logits.cpu()
         weights = self.objective.weights(self.val, list(range(n))).double()
         found["val_loss"] = float((losses * weights).sum() / weights.sum())
@@ -241,6 +239,7 @@ class PieceLoop:
         p.epoch, p.step, p.loss_sum, p.right_sum, p.seconds = p.epoch + 1, 0, 0.0, 0.0, 0.0
         if self.val is not None:
             judged = row["val_loss"] if regime.judge == "loss" else -row["val_macro_f1"]
+            judged = math.inf if math.isnan(judged) else judged  # nothing is better than NaN
             if p.best_value is None or judged < p.best_value:
                 p.best_epoch, p.best_value = p.epoch, judged
                 if regime.select == "best":
@@ -315,7 +314,7 @@ def _refuse(network: Network, regime: PieceRegime, val: Split | None) -> None:
         raise InputError(
             f"{network.spec.architecture} has BatchNorm, which cannot learn from pieces that "
             "come one at a time",
-            "use GroupNorm: --arch-kwargs '{\"norm_groups\": 32}', or --arch dipalma_resnet10",
+            "use GroupNorm: --norm-groups 32 with --init random",
         )
     if val is None and (regime.select == "best" or regime.patience is not None):
         raise InputError(
@@ -326,19 +325,6 @@ def _refuse(network: Network, regime: PieceRegime, val: Split | None) -> None:
         raise InputError(
             "judge='macro-f1' needs labels of the validation split", "use judge='loss'"
         )
-
-
-def _out_of_memory(error: RuntimeError, raw: Sequence[Tensor]) -> Exception:
-    # both words occur in what CPU and CUDA allocators say; anything else is not ours to explain
-    text = str(error).lower()
-    if "memory" not in text or not ("alloc" in text or "enough" in text):
-        return error
-    n, _, height, width = max((r.shape for r in raw), key=lambda s: s[2] * s[3])
-    return HistograftError(
-        f"memory ran out on {n} piece(s) of {width} × {height} px ({width * height:,} pixels each)",
-        "use gradient checkpointing, precision bf16-mixed, fewer pass_pixels, a limit of "
-        "max_pixels, or a coarser scale for the teacher",
-    )
 
 
 @contextmanager

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from histograft.learning.batches import normalize
 from histograft.learning.network import Network
+from histograft.learning.out_of_memory import memory_told
 from histograft.learning.pieces import PieceSource, ahead, passes
 from histograft.learning.regime import Precision, make_fabric
 
@@ -40,6 +43,11 @@ def piece_probabilities(
     ndarray of float64, shape (N, K)
         Rows sum to 1.
 
+    Raises
+    ------
+    HistograftError
+        Memory ran out.
+
     Examples
     --------
     >>> from histograft.learning.network import NetworkSpec
@@ -57,13 +65,15 @@ def piece_probabilities(
     groups = passes(range(len(source)), lambda i: [source.shape(i)], pass_pixels)
 
     def prepare(group: list[int]) -> torch.Tensor:
-        stacked = np.stack([source.image(i) for i in group])
+        with memory_told(len(group), source.shape(group[0])):
+            stacked = np.stack([source.image(i) for i in group])
         return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
-    for group, raw in ahead(groups, prepare):
-        x = normalize(raw.to(fabric.device), network.spec.mean, network.spec.std).contiguous()
-        with torch.inference_mode(), fabric.autocast():
-            logits = network(x)
-        found[group] = torch.softmax(logits.double(), 1).cpu().numpy()
+    with closing(ahead(groups, prepare)) as batches:
+        for group, raw in batches:
+            with memory_told(len(group), raw.shape[2:]), torch.inference_mode(), fabric.autocast():
+                x = normalize(raw.to(fabric.device), network.spec.mean, network.spec.std)
+                logits = network(x.contiguous())
+            found[group] = torch.softmax(logits.double(), 1).cpu().numpy()
     network.cpu()
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from histograft.learning.batches import normalize
 from histograft.learning.distillation_loss import DistillationLoss
 from histograft.learning.frozen import stored_or_computed
 from histograft.learning.network import Network, NetworkSpec
+from histograft.learning.out_of_memory import memory_told
 from histograft.learning.piece_changes import Change, changed
 from histograft.learning.pieces import Decoded, passes
 from histograft.learning.shapes import map_shape, shape_only
@@ -145,7 +146,6 @@ class Teacher:
         *,
         changes: Sequence[Change] = (Change(),),
         stem: Path | None = None,
-        on_pass: Callable[[int, int], None] | None = None,
     ) -> Known:
         """Compute the outputs on all pieces, once.
 
@@ -160,8 +160,6 @@ class Teacher:
         stem : pathlib.Path, optional
             Where outputs are kept for a run after this one; numbers and ``.npy`` are added. It
             must change with whatever changes the outputs.
-        on_pass : callable, optional
-            Called with (group from 1, number of groups).
 
         Returns
         -------
@@ -172,9 +170,8 @@ class Teacher:
         def shapes(index: int) -> tuple[tuple[int, int], ...]:
             return fine.shape(index), coarse.shape(index)
 
-        groups = passes(range(len(fine)), shapes, most_pixels)
         found: Known = {}
-        for number, group in enumerate(groups):
+        for number, group in enumerate(passes(range(len(fine)), shapes, most_pixels)):
             size = self.map_size(coarse.shape(group[0]))
             k, n_maps = len(self.network.spec.classes), self.loss.n_targets
             channels = map_shape(self._student, *coarse.shape(group[0]))[0] if n_maps else 0
@@ -185,8 +182,6 @@ class Teacher:
             maps = rows[:, k:].reshape(len(rows), n_maps, channels, *size)
             for i, view in enumerate((index, change) for change in changes for index in group):
                 found[view] = rows[i, :k], list(maps[i])
-            if on_pass is not None:
-                on_pass(number + 1, len(groups))
         return found
 
 
@@ -208,12 +203,13 @@ class _Rows:
         self.changes, self.size = changes, size
 
     def __call__(self) -> NDArray[np.float32]:
-        pieces = [self.fine.checked(i) for i in self.group]
         rows = []
-        for change in self.changes:
-            raw = torch.stack([changed(piece, change) for piece in pieces])
-            logits, targets = self.teacher.outputs(raw, self.size)
-            rows.append(torch.cat([logits, *(t.flatten(1) for t in targets)], 1).cpu())
+        with memory_told(len(self.group), self.fine.shape(self.group[0])):
+            pieces = [self.fine.checked(i) for i in self.group]
+            for change in self.changes:
+                raw = torch.stack([changed(piece, change) for piece in pieces])
+                logits, targets = self.teacher.outputs(raw, self.size)
+                rows.append(torch.cat([logits, *(t.flatten(1) for t in targets)], 1).cpu())
         return torch.cat(rows).numpy()
 
 
