@@ -1,5 +1,7 @@
 """All phases of resolution distillation on small pieces of many sizes."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,11 +12,13 @@ from small_pieces import write_pieces
 
 from histograft.core.artefact import open_artefact
 from histograft.core.errors import InputError
+from histograft.core.reporter import SILENT
 from histograft.learning.batches import normalize
 from histograft.verbs import piece_pairs
 from histograft.verbs.distill import PRESETS, Distill, distill
 from histograft.verbs.networks import group_key, load_network, tuned_on
 from histograft.verbs.patch_images import images_of, load_patches
+from histograft.verbs.piece_overlap import check_unlabelled
 from histograft.verbs.piece_pairs import Sets, unlabelled_rows
 from histograft.verbs.rescale import Rescale, rescale
 
@@ -156,6 +160,12 @@ def test_what_does_not_fit_is_refused(world, tmp_path):
         run(world, "x", **pair, unlabelled=world["more"]["unlabelled"])
     with pytest.raises(InputError, match="need a teacher"):
         run(world, "x", **world["more"])
+    with pytest.raises(InputError, match="--with-labelled is for --unlabelled"):
+        run(world, "x", **pair, with_labelled=True)
+    with pytest.raises(InputError, match="are both 0"):
+        run(world, "x", **pair, soft_weight=0.0, pixel_weight=0.0)
+    with pytest.raises(InputError, match="--norm-groups is 16, and the network of --init has 8"):
+        run(world, "x", init=str(world["teacher"]), tune="head", norm_groups=16)
     with pytest.raises(InputError, match="random first weights"):
         run(world, "x", tune="head")
     with pytest.raises(InputError, match="is coarser than"):
@@ -180,6 +190,83 @@ def test_unlabelled_pieces_of_the_test_patients_are_refused(world, tmp_path):
     fine, coarse = levels(tmp_path / "overlap", 1, 2)
     with pytest.raises(InputError, match=r"2 group\(s\) of the test .*such as p6"):
         run(world, "x", **world["pair"], unlabelled=coarse, unlabelled_fine=fine)
+
+
+def test_unlabelled_pieces_of_the_test_slides_are_refused(tmp_path):
+    """Their table knows the slides, and not of whom they are."""
+    paths = []
+    for name, columns in (("set", {}), ("more", {"group": ""})):
+        write_pieces(tmp_path / name, 16, first=0 if name == "set" else 100)
+        path = tmp_path / name / "samples.csv"
+        slides = [f"s{i // 2}" for i in range(16)]
+        pd.read_csv(path).assign(slide=slides, **columns).to_csv(path, index=False)
+        paths += levels(tmp_path / name, 1, 2)
+    fine, coarse, more_fine, more = paths
+    sets = Sets(*(open_artefact(path, "patches") for path in (coarse, fine, more, more_fine)))
+    with pytest.raises(InputError, match=r"0 image.*0 group.*2 slide\(s\) of .*such as s6"):
+        check_unlabelled(sets)
+
+
+def test_validation_pieces_that_are_learned_from_are_told(world, tmp_path):
+    heard = []
+
+    class Listener:
+        def __getattr__(self, name):
+            return heard.append if name == "warn" else getattr(SILENT, name)
+
+    write_pieces(tmp_path / "val", 4, first=8, splits=("train",))  # p4 and p5 validate
+    fine, coarse = levels(tmp_path / "val", 1, 2)
+    more = {"unlabelled": coarse, "unlabelled_fine": fine}
+    for select in ("last", "best"):
+        config = Distill(
+            world["coarse"], out=tmp_path / select, select=select, **world["pair"], **more, **SMALL
+        )
+        distill(config, Listener())
+    assert len(heard) == 1
+    assert "2 group(s)" in heard[0]
+
+
+def test_pieces_of_another_level_are_refused(world):
+    pair, more = world["pair"], world["more"]
+    write_pieces(world["folder"] / "large", 8, first=100, splits=("train",))
+    fourth, finest = levels(world["folder"] / "large", 1.5, 1)
+    swapped = {"unlabelled": fourth, "unlabelled_fine": finest}
+    with pytest.raises(InputError, match=r"labelled-2 is at 2 native.*, and .* at 1\.5 native"):
+        run(world, "x", **pair, **swapped)
+    fine_too = more | {"unlabelled_fine": fourth}
+    with pytest.raises(InputError, match=r" is at 1 native.*, and .* at 1\.5 native"):
+        run(world, "x", **pair, **fine_too)
+    (other,) = levels(world["folder"] / "labelled", 1.5)
+    with pytest.raises(
+        InputError, match=r"teacher learned at 1 native.*is at 1\.5 native"
+    ) as caught:
+        run(world, "x", teacher=world["teacher"], fine=other)
+    assert "--level 1" in caught.value.fix
+
+
+def test_networks_that_know_test_pieces_from_another_split_are_refused(world, tmp_path):
+    """The table is the same but for its splits: p6 and p7 were tested, and now p0 and p1 are."""
+    shutil.copytree(world["folder"] / "labelled", tmp_path / "labelled")
+    path = tmp_path / "labelled" / "samples.csv"
+    table = pd.read_csv(path)
+    table["split"] = table["split"].replace({"test": "train", "train": "test"})
+    table.to_csv(path, index=False)
+    fine, coarse = levels(tmp_path / "labelled", 1, 2)
+    for options in (
+        {"teacher": world["teacher"], "fine": fine},
+        {"init": str(world["teacher"]), "tune": "head"},
+    ):
+        with pytest.raises(InputError, match=r"--(teacher|init) .* learned from 16 of the 16 test"):
+            run(world, "x", patches=coarse, **options)
+
+
+def test_a_copy_in_both_splits_is_not_held_against_the_teacher(world, tmp_path):
+    """It was told when pieces were made, and concerns the baseline as well."""
+    write_pieces(tmp_path / "set", 16)
+    shutil.copy(tmp_path / "set" / "0.png", tmp_path / "set" / "12.png")  # p0 learns, p6 is tested
+    fine, coarse = levels(tmp_path / "set", 1, 2)
+    teacher = distill(Distill(fine, out=tmp_path / "teacher", **SMALL)).path
+    run(world, "copies", patches=coarse, teacher=teacher, fine=fine)
 
 
 @given(

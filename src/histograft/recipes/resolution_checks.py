@@ -10,13 +10,8 @@ from histograft.core.artefact import Artefact, open_artefact
 from histograft.core.errors import InputError
 from histograft.verbs.distill import Distill
 from histograft.verbs.patch_images import load_patches
-from histograft.verbs.piece_pairs import (
-    Pieces,
-    Sets,
-    check_pairs,
-    check_unlabelled,
-    unlabelled_rows,
-)
+from histograft.verbs.piece_overlap import check_unlabelled
+from histograft.verbs.piece_pairs import Pieces, Sets, check_pairs, unlabelled_rows
 
 
 def check_trainings(trainings: Sequence[Distill]) -> None:

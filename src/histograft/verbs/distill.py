@@ -12,7 +12,9 @@ from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
 from histograft.verbs.distilling import distill_and_write
 from histograft.verbs.networks import load_spec
-from histograft.verbs.piece_pairs import Sets, check_pairs, check_unlabelled
+from histograft.verbs.piece_overlap import check_unlabelled, refuse_seen, tell_of_validation
+from histograft.verbs.piece_pairs import Sets, check_level, check_pairs
+from histograft.verbs.unused_options import refuse_unused
 
 if TYPE_CHECKING:
     from histograft.core.artefact import Draft
@@ -58,7 +60,7 @@ class Distill:
         "all" layers, or the "head" alone: fine-tuning.
     norm : str
         Mean and standard deviation of the training pieces at the network's "own" scale, or those
-        that the "teacher" has, as in the authors' code.
+        that the "teacher" has, as in the authors' code. A network given by --init keeps its own.
     temperature : float
         Of the softmax of teacher and student.
     soft_weight : float
@@ -157,6 +159,10 @@ class Distill:
             )
         if min(self.weight_decay, self.soft_weight, self.pixel_weight) < 0:
             raise InputError("a weight is below 0", "give 0 or more")
+        if self.soft_weight == self.pixel_weight == 0:
+            raise InputError(
+                "--soft-weight and --pixel-weight are both 0", "give at least one above 0"
+            )
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -184,7 +190,8 @@ def distill(config: Distill, reporter: Reporter = SILENT) -> Artefact:
     Raises
     ------
     InputError
-        Pieces, teacher and options do not fit each other, or unlabelled pieces overlap the test.
+        Pieces, teacher and options do not fit each other; unlabelled pieces overlap the test, or a
+        network learned from it.
     DivergedError
         Training came to numbers that are not finite.
     ArtefactError
@@ -202,9 +209,16 @@ def distill(config: Distill, reporter: Reporter = SILENT) -> Artefact:
     )
     check_pairs(sets)
     check_unlabelled(sets)
+    if config.select == "best" or config.patience is not None:
+        tell_of_validation(sets, reporter)
     teacher = None if config.teacher is None else open_artefact(config.teacher, "network")
     start = None if config.init == "random" else open_artefact(config.init, "network")
     _check_classes(teacher, start, labelled)
+    if start is not None:
+        _check_start(config, start)
+    if teacher is not None and sets.fine is not None:
+        check_level(teacher, sets.fine, "the teacher learned at", f"{sets.fine.path} is at")
+    refuse_seen(labelled, {"teacher": teacher, "init": start})
     inputs = [
         artefact.as_input(role)
         for role, artefact in (*sets.by_role(), ("teacher", teacher), ("start", start))
@@ -232,6 +246,9 @@ def _check_together(config: Distill) -> None:
         )
     if config.unlabelled is not None and config.teacher is None:
         raise InputError("unlabelled pieces need a teacher", "give --teacher and --fine")
+    if config.unlabelled is None:
+        for_unlabelled = ("unlabelled_share", "with_labelled")
+        refuse_unused(config, for_unlabelled, PRESETS, "for --unlabelled, which is not given")
     if config.tune == "head" and config.init == "random":
         raise InputError(
             "--tune head with random first weights leaves nothing learned below the head",
@@ -249,7 +266,20 @@ def _check_classes(teacher: Artefact | None, start: Artefact | None, labelled: A
             raise InputError(
                 f"--{word} {artefact.path} knows the classes {', '.join(known)}; the pieces have "
                 f"{', '.join(classes)}",
-                "train it on the same classes",
+                "train it on the same classes, in the same order",
+            )
+
+
+def _check_start(config: Distill, start: Artefact) -> None:
+    """Refuse options that would build another network than the one that is gone on from."""
+    spec = load_spec(start)
+    given = (("arch", spec.architecture), ("norm_groups", spec.kwargs.get("norm_groups")))
+    for name, known in given:
+        value = getattr(config, name)
+        if value not in (known, getattr(Distill, name)):
+            flag = "--" + name.replace("_", "-")
+            raise InputError(
+                f"{flag} is {value}, and the network of --init has {known}", f"leave out {flag}"
             )
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from histograft.learning.distill import PieceRegime, PieceResult
+    from histograft.learning.distillation_loss import DistillationLoss
     from histograft.learning.network import Network, NetworkSpec
     from histograft.learning.pieces import PieceSource
     from histograft.verbs.distill import Distill
@@ -116,7 +117,6 @@ def _learn(
 ) -> PieceResult:
     from histograft.learning.distill import Pieces as Split
     from histograft.learning.distill import distill, fit_pieces
-    from histograft.learning.distillation_loss import DistillationLoss
     from histograft.learning.regime import RunOptions
 
     def split(name: str) -> Split | None:
@@ -137,15 +137,7 @@ def _learn(
         )
         if teacher is None:
             return fit_pieces(network, train, split("val"), regime=regime, run=run)
-        loss = DistillationLoss(
-            config.temperature,
-            config.soft_weight,
-            config.pixel_weight,
-            config.resize,
-            config.reduction,
-            config.antialias,
-        )
-        known = load_network(teacher)
+        known, loss = load_network(teacher), _loss(config)
         return distill(network, known, train, split("val"), loss=loss, regime=regime, run=run)
 
 
@@ -166,6 +158,19 @@ def _with_unlabelled(config: Distill, sets: Sets, train: Any) -> Any:
     if not config.with_labelled or train is None:
         return Split(coarse, None, fine)
     return Split(Joined(train.images, coarse), None, Joined(train.fine, fine))
+
+
+def _loss(config: Distill) -> DistillationLoss:
+    from histograft.learning.distillation_loss import DistillationLoss
+
+    return DistillationLoss(
+        temperature=config.temperature,
+        soft_weight=config.soft_weight,
+        pixel_weight=config.pixel_weight,
+        resize=config.resize,
+        reduction=config.reduction,
+        antialias=config.antialias,
+    )
 
 
 def _regime(config: Distill) -> PieceRegime:

@@ -10,10 +10,10 @@ from histograft.core.columns import Column, TableSpec
 from histograft.core.configuration import Role, fields_with_role
 from histograft.core.errors import InputError
 from histograft.core.reporter import Reporter, counted
-from histograft.core.units import SCANNER_TOLERANCE
-from histograft.verbs.networks import TUNED_ON, group_key, load_network, tuned_on
+from histograft.verbs.networks import TUNED_ON, load_network, tuned_on
 from histograft.verbs.patch_images import load_patches
-from histograft.verbs.piece_pairs import Pieces
+from histograft.verbs.piece_overlap import rows_seen
+from histograft.verbs.piece_pairs import Pieces, check_level
 from histograft.verbs.slide_samples import BOX
 
 if TYPE_CHECKING:
@@ -108,16 +108,7 @@ def _check(patches: Artefact, network: Artefact) -> None:
         raise InputError(
             f"{patches.path} does not hold whole pieces", "make them by `histograft rescale`"
         )
-    words = []
-    for facts in (network.facts, patches.facts):
-        unit = "µm/px" if facts["scale"] == "mpp" else "native pixels a pixel"
-        words.append(f"{facts['level']:g} {unit}")
-    ratio = float(patches.facts["level"]) / float(network.facts["level"])
-    if network.facts["scale"] != patches.facts["scale"] or abs(ratio - 1) > SCANNER_TOLERANCE:
-        raise InputError(
-            f"the network learned at {words[0]}, and the pieces are at {words[1]}",
-            f"make them with `histograft rescale --level {network.facts['level']:g}`",
-        )
+    check_level(network, patches, "the network learned at", "the pieces are at")
 
 
 def _classes_of(
@@ -137,7 +128,7 @@ def _classes_of(
     table["area_mm2"] = _areas(patches, rows)
     table["class"] = [classes[i] for i in found.argmax(axis=1)]
     table["probability"] = found.max(axis=1)
-    table["seen"] = _seen(rows, network)
+    table["seen"] = rows_seen(rows, tuned_on(network) if TUNED_ON in network.files else set())
     for i, name in enumerate(classes):
         table[f"p:{name}"] = found[:, i]
     if "patient_id" not in table and (rows["group_source"] != "image").any():
@@ -155,18 +146,6 @@ def _areas(patches: Artefact, rows: pd.DataFrame) -> list[float]:
     if rows["mpp"].isna().any():
         return [float(n) for n in pixels]
     return [n * side**2 / _UM2_PER_MM2 for n, side in zip(pixels, mpp, strict=True)]
-
-
-def _seen(rows: pd.DataFrame, network: Artefact) -> list[bool]:
-    seen = tuned_on(network) if TUNED_ON in network.files else set()
-    names = zip(
-        rows["source_sha256"], rows["dataset"], rows["group"], rows["group_source"], strict=True
-    )
-    return [
-        ("image", image) in seen
-        or (source != "image" and ("group", group_key(dataset, group)) in seen)
-        for image, dataset, group, source in names
-    ]
 
 
 def weighted_classes(table: pd.DataFrame, unit: str, classes: Sequence[str]) -> pd.DataFrame:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from histograft.core.artefact import Artefact
 from histograft.core.errors import InputError
 from histograft.core.seeds import generator
+from histograft.core.units import SCANNER_TOLERANCE
 from histograft.verbs.patch_images import load_patches
 
 if TYPE_CHECKING:
@@ -145,7 +146,8 @@ def check_pairs(sets: Sets) -> None:
     Raises
     ------
     InputError
-        They were made of other samples, splits or levels, or the wrong one is finer.
+        They were made of other samples, splits or levels, or the wrong one is finer; unlabelled
+        pieces are at other levels than labelled ones.
     """
     for coarse, fine in ((sets.coarse, sets.fine), (sets.unlabelled, sets.unlabelled_fine)):
         if coarse is None or fine is None:
@@ -159,6 +161,47 @@ def check_pairs(sets: Sets) -> None:
                 "but --level",
             )
         _check_sizes(coarse, fine, tables, ratio)
+    for labelled, more in ((sets.coarse, sets.unlabelled), (sets.fine, sets.unlabelled_fine)):
+        if labelled is not None and more is not None:
+            check_level(labelled, more, f"{labelled.path} is at", f"{more.path} at")
+
+
+def check_level(wanted: Artefact, given: Artefact, first: str, second: str) -> None:
+    """Refuse pieces or networks of two levels where one is meant.
+
+    Parameters
+    ----------
+    wanted, given : Artefact
+        Of kind ``patches`` or ``network``; without a level anything fits.
+    first, second : str
+        What they are, each to be followed by its level.
+
+    Raises
+    ------
+    InputError
+        Their scales differ by more than those of scanners do.
+    """
+    facts = wanted.facts, given.facts
+    if any("level" not in f for f in facts):
+        return
+    ratio = float(facts[1]["level"]) / float(facts[0]["level"])
+    if facts[0]["scale"] != facts[1]["scale"] or abs(ratio - 1) > SCANNER_TOLERANCE:
+        raise InputError(
+            f"{first} {level_text(facts[0])}, and {second} {level_text(facts[1])}",
+            f"make them with `histograft rescale --level {facts[0]['level']:g}`",
+        )
+
+
+def level_text(facts: Mapping[str, Any]) -> str:
+    """Say the level of pieces or of a network.
+
+    Examples
+    --------
+    >>> level_text({"level": 8.0, "scale": "mpp"}), level_text({"level": 4.0, "scale": "relative"})
+    ('8 µm/px', '4 native pixels a pixel')
+    """
+    unit = "µm/px" if facts["scale"] == "mpp" else "native pixels a pixel"
+    return f"{facts['level']:g} {unit}"
 
 
 def _check_sizes(
@@ -184,27 +227,3 @@ def _ratio(coarse: Artefact, fine: Artefact) -> float:
             f"{fine.path} is coarser than {coarse.path}", "give the teacher the finer scale"
         )
     return ratio
-
-
-def check_unlabelled(sets: Sets) -> None:
-    """Refuse unlabelled pieces that are, or whose patients are, among those to be tested.
-
-    Raises
-    ------
-    InputError
-        With what both hold.
-    """
-    if sets.unlabelled is None:
-        return
-    known, more = load_patches(sets.coarse), load_patches(sets.unlabelled)
-    held_out = known[known["split"] == "test"]
-    images = set(held_out["source_sha256"]) & set(more["source_sha256"])
-    named = [rows[rows["group_source"] != "image"] for rows in (held_out, more)]
-    groups = set(named[0]["group"]) & set(named[1]["group"])
-    if images or groups:
-        raise InputError(
-            f"{sets.unlabelled.path} holds {len(images)} image(s) and {len(groups)} group(s) of "
-            f"the test pieces of {sets.coarse.path}"
-            + (f" (such as {min(groups)})" if groups else ""),
-            "take them out of the unlabelled set; groups of both sets must have names of their own",
-        )
