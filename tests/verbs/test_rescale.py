@@ -7,7 +7,7 @@ from PIL import Image
 
 from histograft.core.errors import InputError
 from histograft.verbs.patch_images import images_of, load_patches
-from histograft.verbs.rescale import Rescale, rescale
+from histograft.verbs.rescale import PRESETS, Rescale, rescale
 
 SIZES = [(96, 128), (100, 70), (64, 64), (97, 131), (80, 80), (96, 96), (128, 64), (75, 90)]
 
@@ -50,6 +50,23 @@ def test_levels_hold_the_same_pieces_made_from_the_native_image(samples):
     same = ["patch_id", "label", "group", "split", "source_sha256"]
     assert tables[0.5][same].equals(tables[1][same])
     assert tables[0.5][same].equals(tables[4][same])
+
+
+def test_a_drawn_split_is_the_same_at_each_level_and_keeps_patients_whole(samples):
+    table = pd.read_csv(samples / "samples.csv").drop(columns="split")
+    table.to_csv(samples / "samples.csv", index=False)
+    drawn = [
+        load_patches(make(samples, f"drawn-{level}", level=level, **PRESETS["paper"]))
+        for level in (1, 4)
+    ]
+    assert drawn[0]["split"].equals(drawn[1]["split"])
+    assert set(drawn[0]["split"]) == {"train", "val", "test"}
+    assert (drawn[0].groupby("group")["split"].nunique() == 1).all()
+
+
+def test_the_paper_splits_70_15_15(samples):
+    shares = Rescale(samples, out=samples, **PRESETS["paper"]).splitting.fractions
+    assert shares == pytest.approx({"train": 0.7, "val": 0.15, "test": 0.15})
 
 
 def test_mean_and_std_are_those_of_the_training_pixels(samples):

@@ -154,7 +154,10 @@ class Rescale:
         )
 
 
-PRESETS: dict[str, dict[str, Any]] = {"paper": {}, "recommended": {}}
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {"val_fraction": 0.15, "test_fraction": 0.15},
+    "recommended": {},
+}
 
 
 def rescale(config: Rescale, reporter: Reporter = SILENT) -> Artefact:
