@@ -10,7 +10,6 @@ from histograft.imaging.scale_pair import (
     at_level,
     central_window,
     check_pair,
-    check_smallest,
     level_factors,
     level_size,
 )
@@ -56,8 +55,8 @@ def test_factors_by_hand():
 @pytest.mark.parametrize(
     ("levels", "native", "kind", "message"),
     [
-        ([2, 0.4], 0.5, "mpp", "above the image's 0.5"),
-        ([0.5], None, "relative", "above factor 1"),
+        ([2, 0.4], 0.5, "mpp", "finer than the image's 0.5"),
+        ([0.5], None, "relative", "finer than factor 1"),
         ([float("nan")], None, "relative", "factor 1"),
         ([2], None, "mpp", "is unknown"),
         ([20_000], 0.5, "mpp", "cannot be a scale"),
@@ -88,12 +87,6 @@ def test_levels_of_one_image_are_pairs(width, height, first, more):
 def test_pairs_that_do_not_fit(coarse):
     with pytest.raises(InputError, match="slide-7: 1000 × 1024 px"):
         check_pair((1000, 1024), coarse, 8, "slide-7")
-
-
-def test_small_pieces_are_named():
-    check_smallest([(32, 99), (40, 40)], 32, ["a", "b"])
-    with pytest.raises(InputError, match=r"2 of 3 pieces .* 32 px.*b: 90 × 14 px"):
-        check_smallest([(31, 99), (90, 14), (40, 40)], 32, ["a", "b", "c"])
 
 
 @given(

@@ -17,7 +17,7 @@ from sklearn.metrics import (
 
 from histograft.core.errors import InputError
 from histograft.stats.metrics import accuracy, confusion
-from histograft.stats.piece_levels import resampled_units, unit_means
+from histograft.stats.piece_levels import unit_means
 from histograft.stats.rd_bootstrap import published_interval, rd_bootstrap
 from histograft.stats.rd_metrics import (
     PAPER_METRICS,
@@ -233,13 +233,6 @@ def test_a_published_interval_is_that_of_a_binomial():
     low, high = published_interval(matrix, accuracy, share=1, rng=np.random.default_rng(0))
     half = 1.96 * np.sqrt(0.8 * 0.2 / 100)
     assert (low, high) == pytest.approx((0.8 - half, 0.8 + half), abs=0.015)
-
-
-def test_units_are_patients_else_slides_else_pieces():
-    pieces = ["a", "b"]
-    assert resampled_units(["p", "q"], [], pieces) == (["p", "q"], "patient")
-    assert resampled_units(["p", float("nan")], [1, 2], pieces) == (["1", "2"], "slide")
-    assert resampled_units(["p", " "], ["s", None], pieces) == (pieces, "piece")
 
 
 def test_units_of_several_classes_are_left_out_and_named():

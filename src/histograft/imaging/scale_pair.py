@@ -64,7 +64,7 @@ def level_factors(
         if not math.isfinite(factor) or factor < 1 - SAME_SCALE_TOLERANCE:
             of = f"the image's {native_mpp:g} µm/px" if kind == "mpp" else "factor 1"
             raise InputError(
-                f"level {level:g} of the ladder lies above {of}: it would invent pixels",
+                f"level {level:g} of the ladder is finer than {of}: it would invent pixels",
                 "leave the level out, or give images of a finer scale",
             )
     return [max(factor, 1.0) for factor in factors]
@@ -172,38 +172,6 @@ def check_pair(
                 f"field at two scales that are {ratio:g} times apart",
                 "make both of the same native image, or correct the µm/px",
             )
-
-
-def check_smallest(sizes: Sequence[tuple[int, int]], least_px: int, names: Sequence[str]) -> None:
-    """Refuse pieces that are smaller than the network's stride.
-
-    Parameters
-    ----------
-    sizes : sequence of (int, int)
-        Of all pieces, at the coarsest level.
-    least_px : int
-        Stride of the network: what one place of its last feature map stands for.
-    names : sequence of str
-        Of the pieces, for the message.
-
-    Raises
-    ------
-    InputError
-        With the number of such pieces, and the smallest one.
-
-    Examples
-    --------
-    >>> check_smallest([(64, 32)], 32, ["a"])
-    """
-    small = [i for i, size in enumerate(sizes) if min(size) < least_px]
-    if small:
-        worst = min(small, key=lambda i: min(sizes[i]))
-        raise InputError(
-            f"{len(small)} of {len(sizes)} pieces are smaller than {least_px} px, the stride of "
-            f"the network, at the coarsest level ({names[worst]}: "
-            f"{sizes[worst][0]} × {sizes[worst][1]} px)",
-            "leave these pieces out, or end the ladder earlier",
-        )
 
 
 def central_window(

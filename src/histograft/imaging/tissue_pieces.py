@@ -22,7 +22,7 @@ class SlideBox:
     x0, y0, width0, height0 : int
         Upper left corner and size in level-0 pixels.
     area_um2 : float
-        Area of the tissue in it, or where a person drew the box that of the box.
+        Area of the tissue in it.
     """
 
     x0: int

@@ -1,4 +1,4 @@
-"""From pieces to slides and patients: what is resampled, and mean probabilities."""
+"""From pieces to slides and patients: mean probabilities."""
 
 from __future__ import annotations
 
@@ -11,40 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from histograft.core.errors import InputError
 
 Float = NDArray[np.float64]
-
-
-def resampled_units(
-    patients: Sequence[object], slides: Sequence[object], pieces: Sequence[str]
-) -> tuple[list[str], str]:
-    """Name what is independent: patients where all are known, else slides, else pieces.
-
-    Parameters
-    ----------
-    patients, slides : sequence, length N
-        Names, or None, NaN or an empty text where unknown; empty sequences where all are.
-    pieces : sequence of str, length N
-        Names of the pieces themselves.
-
-    Returns
-    -------
-    names : list of str
-        What each piece belongs to.
-    kind : str
-        "patient", "slide" or "piece".
-
-    Examples
-    --------
-    >>> resampled_units(["p", None], ["s1", "s2"], ["a", "b"])
-    (['s1', 's2'], 'slide')
-    """
-    for kind, names in (("patient", patients), ("slide", slides)):
-        if len(names) == len(pieces) and all(map(_is_known, names)):
-            return [str(name) for name in names], kind
-    return list(pieces), "piece"
-
-
-def _is_known(name: object) -> bool:
-    return name is not None and name == name and str(name).strip() != ""  # NaN is not itself
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def rd_bootstrap(
     probabilities : array-like of float, shape (M, R, N, K)
         Of M models, trained R times from other seeds. A metric is the mean over R.
     groups : array-like, shape (N,)
-        What is resampled: patient, else slide, see `histograft.stats.piece_levels`.
+        What is resampled: the patient of each piece, else its slide.
     metrics : mapping, default RD_METRICS
         Functions of confusion matrices; ``macro_auroc`` is added.
     n_draws : int, default 10,000
