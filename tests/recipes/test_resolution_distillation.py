@@ -6,11 +6,14 @@ from small_pieces import write_pieces
 
 from histograft.core.artefact import open_artefact
 from histograft.core.errors import InputError
+from histograft.recipes.ladder_plan import training_options
 from histograft.recipes.resolution_distillation import (
     PRESETS,
     ResolutionDistillation,
     resolution_distillation,
 )
+from histograft.verbs import distill
+from histograft.verbs.distill import Distill
 
 SMALL = {"epochs": 1, "seeds": 1, "norm_groups": 8, "workers": 1, "device": "cpu"}
 
@@ -110,3 +113,7 @@ def test_the_paper_is_a_preset(tmp_path):
     assert (config.teacher_mpp, config.ladder) == (1.0, (2.0, 4.0, 8.0, 16.0))
     assert (config.epochs, config.lr, config.batch_size) == (100, 1e-3, 32)
     assert (config.augment, config.norm, config.published) == ("jitter-flips", "teacher", True)
+    # and every training is that of the verb's preset
+    assert Distill(tmp_path, out=tmp_path, **training_options(config, 0)) == Distill(
+        tmp_path, out=tmp_path, **distill.PRESETS["paper"]
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from histograft.core.artefact import open_artefact
+from histograft.core.artefact import Artefact, open_artefact
 from histograft.core.configuration import Role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
@@ -254,16 +254,27 @@ def resolution_distillation(
     whole = command_line("run resolution-distillation", config, config.out)
     report = report_of(config, steps, levels_of(config, finest), (whole, *recipe.commands))
     made = ladder(report, reporter)
+    _use_answer(config, made, steps, finest, reporter)
+    return made.path / "index.html"
+
+
+def _use_answer(
+    config: ResolutionDistillation,
+    made: Artefact,
+    steps: list[tuple[str, Any]],
+    finest: float,
+    reporter: Reporter,
+) -> None:
+    """Export the network that the answer names, and let it predict."""
     wanted = made.facts["answer_network"]
     if wanted is None:
         reporter.note("no student is shown to be good enough, so none is exported or predicts")
-        return made.path / "index.html"
+        return
     [chosen] = [s.out for v, s in steps if v == "distill" and open_artefact(s.out).id == wanted]
     if config.export != "none":
         _export(config, chosen, reporter)
     if config.predict_slides is not None:
         _predict(config, config.predict_slides, chosen, finest, reporter)
-    return made.path / "index.html"
 
 
 def _predict(
