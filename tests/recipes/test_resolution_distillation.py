@@ -14,6 +14,8 @@ from histograft.recipes.resolution_distillation import (
 )
 from histograft.verbs import distill
 from histograft.verbs.distill import Distill
+from histograft.verbs.ladder_paper import counts_as_printed
+from histograft.verbs.ladder_tables import find_rungs
 
 SMALL = {"epochs": 1, "seeds": 1, "norm_groups": 8, "workers": 1, "device": "cpu"}
 
@@ -62,6 +64,8 @@ def test_a_small_run_makes_the_report(tmp_path):
     sizes = pd.read_csv(report.file("sizes.csv"))
     assert sizes["height_max"].tolist() == [80, 40]
     assert sizes["train:a"].tolist() == [8, 8]
+    check_counts(tmp_path)
+    assert "Pieces of each class (Tables 2 to 4)." in text
     shares = table[table["condition"] == "kd-ad"]
     assert set(zip(shares["n_unlabelled"], shares["fine_tuned"], strict=True)) == {
         (4, False), (4, True), (8, False), (8, True),
@@ -78,6 +82,28 @@ def test_a_small_run_makes_the_report(tmp_path):
     assert student.manifest["inputs"][0]["id"] == report.facts["answer_network"]
     assert student.facts["level"] == 2
     assert resolution_distillation(config) == page  # nothing is done twice
+
+
+def check_counts(folder):
+    """Tables 2 to 4 of the paper, against the tables that were given."""
+    given, more = (pd.read_csv(folder / name / "samples.csv") for name in ("set", "more"))
+    made = (folder / "out" / "networks").glob("**/manifest.json")
+    networks = [open_artefact(m.parent) for m in made]
+    rungs = find_rungs([n for n in networks if n.path.name not in ("kd-bicubic", "kd-max-pool")])
+    pieces, unlabelled = (
+        open_artefact(folder / "out" / name / "2") for name in ("pieces", "unlabelled-1")
+    )
+    shown = counts_as_printed(rungs, [pieces], [unlabelled]).set_index("class").astype(int)
+    assert list(shown.columns) == [
+        "training", "validation", "testing", "unlabelled, 4", "unlabelled, 8"
+    ]  # fmt: skip
+    for column, split in (("training", "train"), ("validation", "val"), ("testing", "test")):
+        rows = given[given["split"] == split]
+        expected = [*rows["label"].value_counts()[["a", "b"]], len(rows), rows["group"].nunique()]
+        assert shown[column].tolist() == expected
+    whole = [*more["label"].value_counts()[["a", "b"]], 8, 4]
+    assert shown["unlabelled, 8"].tolist() == whole
+    assert shown.loc[["all", "groups"], "unlabelled, 4"].tolist() == [4, 2]
 
 
 def test_an_answer_needs_the_extra_only_where_onnx_is_asked_for(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from histograft.core.artefact import Identity, Input, claim, open_artefact
 from histograft.core.errors import InputError
+from histograft.core.reporter import SILENT
 from histograft.stats.crossed import crossed_difference, crossed_paired_difference, mean_metric
 from histograft.verbs.ladder import Ladder, ladder
 from histograft.verbs.ladder_baselines import compared_accuracies, student_pairs
@@ -194,6 +195,49 @@ def test_the_answer_names_the_coarsest_scale_that_holds(report):
     assert "Down to 2" in page
     assert json.loads((report.path / "manifest.json").read_text())["kind"] == "report"
     assert (report.path / "figures" / "cost.svg").is_file()
+
+
+class Heard:
+    """Keeps the tables that are printed."""
+
+    def __init__(self):
+        self.tables = {}
+
+    def __getattr__(self, name):
+        return getattr(SILENT, name)
+
+    def table(self, title, columns, rows):
+        self.tables[title] = pd.DataFrame(rows, columns=columns)
+
+
+def test_results_are_printed_as_the_paper_prints_them(networks, tmp_path):
+    heard = Heard()
+    config = Ladder(
+        networks=tuple(n.path for n in networks), out=tmp_path / "r", draws=500, repeats=0,
+        published=True,
+    )  # fmt: skip
+    made = ladder(config, heard)
+    assert list(heard.tables) == ["teacher", "baselines and students"]  # no patches were given
+    of_teacher = heard.tables["teacher"].set_index("metric")["teacher, 1 µm/px"]
+    assert list(of_teacher.index) == [
+        "accuracy (top-1)", "the paper's “accuracy”", "F1-score", "precision", "recall"
+    ]  # fmt: skip
+    found = heard.tables["baselines and students"]
+    assert found["scale"].unique().tolist() == ["4 µm/px", "2 µm/px"]  # as the paper: coarse first
+    table = pd.read_csv(made.file("ladder.csv"))
+    table = table[(table["unit"] == "piece") & (table["seed"] == "all") & (table["mpp"] == 4)]
+    of_f1 = table[table["metric"] == "macro_f1"]
+    row = found[(found["scale"] == "4 µm/px") & (found["metric"] == "F1-score")].iloc[0]
+    for condition, name in (("baseline", "baseline"), ("kd", "KD")):
+        cell = of_f1[of_f1["condition"] == condition].iloc[0]
+        shown = [f"{100 * cell[c]:.1f}" for c in ("value", "ci_low", "ci_high")]
+        assert row[name] == "{} ({}–{})".format(*shown)
+    assert row["KD on 50 unlabelled, fine-tuned"].endswith("*")  # one piece fewer is wrong
+    assert sum(cell.endswith("*") for cell in row) == 1
+    unknown = found[(found["scale"] == "2 µm/px") & (found["metric"] == "recall")].iloc[0]
+    assert unknown["KD on 50 unlabelled"] == "–"
+    page = made.file("index.html").read_text(encoding="utf-8")
+    assert "As the paper prints them" in page
 
 
 def test_nothing_shown_is_said_so(networks, tmp_path):

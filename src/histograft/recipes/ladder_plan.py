@@ -114,6 +114,7 @@ def report_of(
         networks=tuple(step.out for step in made if step.out.name not in single),
         ablation=tuple(step.out for step in made if step.out.name in single),
         patches=tuple(levels),
+        unlabelled=tuple(dict.fromkeys(s.unlabelled for s in made if s.unlabelled is not None)),
         out=config.out / "report",
         margin=config.margin,
         draws=config.draws,

@@ -15,6 +15,7 @@ from histograft.verbs.ladder_baselines import baseline_rows
 from histograft.verbs.ladder_costs import COSTS, cost_table
 from histograft.verbs.ladder_gains import gain_rows
 from histograft.verbs.ladder_page import ladder_page
+from histograft.verbs.ladder_paper import paper_sections, tables_as_printed, tell_tables
 from histograft.verbs.ladder_tables import (
     Rung,
     find_rungs,
@@ -55,6 +56,8 @@ class Ladder:
         Folder of the report artefact; new or empty. Its page is index.html.
     patches : tuple of Path
         Patches artefacts of the levels, for sizes of pieces and their cost.
+    unlabelled : tuple of Path
+        Patches artefacts of the unlabelled pieces at the students' levels, to count their classes.
     margin : float
         Loss of top-1 accuracy that still counts as none, stated before results are seen.
     draws : int
@@ -79,6 +82,7 @@ class Ladder:
     ablation: Annotated[tuple[Path, ...], Role.INPUT] = ()
     out: Annotated[Path, Role.OUTPUT]
     patches: Annotated[tuple[Path, ...], Role.INPUT] = ()
+    unlabelled: Annotated[tuple[Path, ...], Role.INPUT] = ()
     margin: float = 0.02
     draws: int = 10_000
     published: bool = False
@@ -129,10 +133,11 @@ def ladder(config: Ladder, reporter: Reporter = SILENT) -> Artefact:
     networks = [open_artefact(path, "network") for path in config.networks]
     ablation = [open_artefact(path, "network") for path in config.ablation]
     patches = [open_artefact(path, "patches") for path in config.patches]
+    unlabelled = [open_artefact(path, "patches") for path in config.unlabelled]
+    given = {"networks": networks, "ablation": ablation}
+    given |= {"patches": patches, "unlabelled": unlabelled}
     inputs = tuple(
-        artefact.as_input(role)
-        for role, given in (("networks", networks), ("ablation", ablation), ("patches", patches))
-        for artefact in given
+        artefact.as_input(role) for role, artefacts in given.items() for artefact in artefacts
     )
     settings = fields_with_role(config, Role.SETTING)
     identity = Identity("report", "ladder", VERSION, settings, inputs, config.seed)
@@ -163,7 +168,12 @@ def ladder(config: Ladder, reporter: Reporter = SILENT) -> Artefact:
                 table.to_csv(path, index=False, float_format="%.10g")
         sketch = Sketch(draft, (), config.seed)
         views = views_section(judged, patches, config.fields, sketch, config.device)
-        draft.write_text(PAGE, ladder_page(config, judged, tables, costs, (sketch, views)))
+        printed = tables_as_printed(judged, tables[SIZES], patches, unlabelled)
+        of_paper = paper_sections(judged, printed)
+        draft.write_text(
+            PAGE, ladder_page(config, judged, tables, costs, (sketch, views, *of_paper))
+        )
+        tell_tables(printed, reporter)
         sentence = answer(judged, costs)
         reporter.note(sentence)
         facts = {"title": config.title, "answer": sentence, "n_rungs": len(rungs)}

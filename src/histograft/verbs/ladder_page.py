@@ -86,15 +86,19 @@ def ladder_page(
     judged: Judged,
     tables: Mapping[str, pd.DataFrame],
     costs: Mapping[float, Mapping[str, float]],
-    drawing: tuple[Sketch, Section | None],
+    drawing: tuple[Sketch, Section | None, Section, Section],
 ) -> str:
-    """Write the page as HTML, and its figure by the sketch; the section is what networks see."""
-    from histograft.figures.page import Page, Section, Table, render_page
+    """Write the page as HTML, and its figure by the sketch.
 
-    sketch, views = drawing
+    The sections are what networks see, results as the paper prints them, and the pieces.
+    """
+    from histograft.figures.page import Page, Section, render_page
+
+    sketch, views, as_printed, pieces = drawing
     made = [
         Section("Accuracy and cost", text=HOW, figures=(_curve(judged, costs, sketch),)),
         _results(judged),
+        as_printed,
         _against_teacher(judged, tables["comparisons.csv"]),
         _against_baseline(judged, tables["comparisons.csv"]),
         _gains(judged, tables["comparisons.csv"]),
@@ -103,9 +107,8 @@ def ladder_page(
     ]
     scales = {rung.level: scale_name(rung) for rung in judged.rungs}
     made.append(cost_section(tables[COSTS], scales))
-    sizes = tables["sizes.csv"]
-    if len(sizes):
-        made.append(Section("Pieces", tables=(Table(sizes, "Sizes in pixels, and counts."),)))
+    if pieces.tables:
+        made.append(pieces)
     if config.commands:
         made.append(Section("Commands", code=("\n".join(broken(c) for c in config.commands),)))
     facts = {
