@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -166,11 +167,15 @@ def test_a_file_is_refused(tmp_path, identity):
             {"config": {"patch_px": 224, "target_mpp": 0.5}},
             r"preset: there \['a', None\], here None",
         ),
+        (
+            {"seed": 3, "config": {"patch_px": 448, "target_mpp": 0.5, "preset": ["a", None]}},
+            "seed: there 0, here 3; patch_px: there 224, here 448",
+        ),
         ({"inputs": ()}, "the input is another one"),
     ],
     ids=str,
 )
-def test_other_work_is_refused_and_the_first_difference_named(
+def test_other_work_is_refused_and_the_differences_named(
     tmp_path, identity, make_identity, change, message, finished
 ):
     with claim(tmp_path / "p", identity) as draft:
@@ -180,6 +185,23 @@ def test_other_work_is_refused_and_the_first_difference_named(
     with pytest.raises(ArtefactError, match=f"(?s)another.*{message}.*choose another --out"):
         claim(tmp_path / "p", make_identity(**change))
     assert (tmp_path / "p" / "a.txt").read_text() == "a"
+
+
+def test_a_refusal_is_short_whatever_differs(tmp_path, make_identity):
+    with claim(tmp_path / "p", make_identity(config={f"option{i}": "x" * 999 for i in range(9)})):
+        pass
+    with pytest.raises(ArtefactError, match=r"option3: .* and 5 more") as caught:
+        claim(tmp_path / "p", make_identity(config={}))
+    assert "option4" not in str(caught.value)
+    assert len(str(caught.value)) < 800
+
+
+def test_a_folder_that_cannot_be_made(identity):
+    folder = Path("/proc")
+    if not (folder / "self").exists():
+        pytest.skip("needs a file system in which no folder can be made")
+    with pytest.raises(ArtefactError, match=r"/proc/nowhere cannot be made.*another --out"):
+        claim(folder / "nowhere", identity)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"id": 3'])

@@ -24,6 +24,8 @@ from histograft.core.layout import MANIFEST, UNFINISHED, WORK_FOLDER, list_files
 
 # In the note of a run that failed: path of each file that it wrote, to its size.
 FAILED = "failed"
+# Settings that a refusal names, and characters of a value of one.
+MOST_NAMED, LONGEST_VALUE = 4, 60
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,10 @@ def has_failed(path: Path) -> bool:
 
 
 def refusal(what: str, theirs: Mapping[str, Any], identity: Identity) -> ArtefactError:
-    """Say whose folder it is, and the first setting in which that differs from what is made."""
+    """Say whose folder it is, and the settings in which that differs from what is made."""
     name = f"{theirs.get('kind', '?')} {str(theirs.get('id', '?'))[:12]}"
     return ArtefactError(
-        f"{what}: {name}{_first_difference(theirs, identity)}",
+        f"{what}: {name}{_differences(theirs, identity)}",
         "choose another --out, or delete that folder if it is no longer needed",
     )
 
@@ -147,7 +149,12 @@ def _begin(path: Path, identity: Identity) -> bool:
             f"{path} exists and was not made by histograft, or its {UNFINISHED} is gone",
             "choose another --out: a folder that is new or empty",
         )
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # such as in /proc
+        raise ArtefactError(
+            f"{path} cannot be made: no folder can be made there", "choose another --out"
+        ) from error
     return write_once(path / UNFINISHED, _note(identity, {}))
 
 
@@ -235,15 +242,44 @@ def _lock(path: Path) -> IO[str] | None:
     return lock
 
 
-def _first_difference(theirs: Mapping[str, Any], identity: Identity) -> str:
-    """Name the first setting in which two identities differ, because that is what users ask."""
+def _differences(theirs: Mapping[str, Any], identity: Identity) -> str:
+    """Name the settings in which two identities differ, because that is what users ask."""
     ours = identity.as_json()
-    for key in ("kind", "verb", "verb_version", "seed"):
+    for key in ("kind", "verb", "verb_version"):
         if theirs.get(key) != ours[key]:
             return f" ({key}: there {theirs.get(key)!r}, here {ours[key]!r})"
-    config = theirs.get("config", {})
-    for key in sorted(set(config) | set(ours["config"])):
-        there, here = config.get(key), json.loads(json.dumps(ours["config"].get(key)))
-        if there != here:
-            return f" ({key}: there {there!r}, here {here!r})"
-    return " (the input is another one)"
+    found = differing_settings(theirs, {**ours["config"], "seed": ours["seed"]})
+    if not found:
+        return " (the input is another one)"
+    said = [f"{k}: there {_short(there)}, here {_short(here)}" for k, there, here in found]
+    more = [f"and {len(said) - MOST_NAMED} more"] if len(said) > MOST_NAMED else []
+    return f" ({'; '.join(said[:MOST_NAMED] + more)})"
+
+
+def differing_settings(
+    theirs: Mapping[str, Any], settings: Mapping[str, Any]
+) -> list[tuple[str, Any, Any]]:
+    """Compare the settings of a manifest, or of a note of unfinished work, with others.
+
+    Parameters
+    ----------
+    theirs : mapping
+        The manifest.
+    settings : mapping
+        The configuration and the ``seed`` of what is to be made, as JSON values.
+
+    Returns
+    -------
+    list of (str, value there, value here)
+        Of each that differs, the seed first.
+    """
+    config = theirs.get("config", {}) | {"seed": theirs.get("seed")}
+    ours = json.loads(json.dumps(settings))
+    names = ["seed", *sorted((set(config) | set(ours)) - {"seed"})]
+    pairs = [(name, config.get(name), ours.get(name)) for name in names]
+    return [(name, there, here) for name, there, here in pairs if there != here]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
