@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 
 import numpy as np
@@ -23,7 +24,7 @@ from image_files import (
 from PIL import Image, ImageFile
 
 from histograft.core.errors import ImageError, InputError
-from histograft.imaging.read import FORMATS, decode_image
+from histograft.imaging.read import FORMATS, decode_image, read_size
 
 
 class TestRefused:
@@ -183,3 +184,31 @@ class TestDamaged:
     def test_rubbish_behind_a_good_beginning(self, data: bytes, magic: str) -> None:
         with pytest.raises(ImageError):
             quiet(WHOLE[magic][:12] + data)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"file,label\n", "unreadable"),
+        (png16(2, 3), "depth"),
+        (tiff(RNG.integers(0, 255, (4, 6, 3)).astype(np.uint16)), "depth"),
+        (encode(Image.new("CMYK", (4, 4)), "JPEG"), "cmyk"),
+        (encode(PIXELS)[:20], "truncated"),
+        (encode(np.zeros((200, 200, 3), np.uint8)), "bomb"),
+    ],
+    ids=["empty", "text", "png16", "tiff16", "cmyk", "cut", "bomb"],
+)
+def test_the_header_alone_tells(data: bytes, reason: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        read_size(io.BytesIO(data), NAME, max_pixels=30_000)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_size_is_read_without_pixels(form: str) -> None:
+    data = encode(PIXELS, form)
+    # all of these but WebP and TIFF begin with their header: what follows is not needed
+    whole = form in ("WEBP", "TIFF")
+    file = io.BytesIO(data if whole else data[: max(1000, len(data) // 2)])
+    assert read_size(file, NAME) == (PIXELS.shape[1], PIXELS.shape[0])

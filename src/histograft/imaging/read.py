@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,19 +106,9 @@ def decode_image(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Dec
     >>> image.pixels.shape, image.mode, image.notes
     ((2, 4, 3), 'L', ('grey converted to RGB',))
     """
-    image = _open(data, name, max_pixels)
+    image = _open(io.BytesIO(data), name, max_pixels)
     mode, form = image.mode, image.format or "unknown"
-    if mode == "CMYK":
-        fix = "convert it to RGB with its color profile first"
-        raise ImageError("cmyk", f"{name} is in CMYK colors", fix)
-    if _bits(image, data) > 8:
-        raise ImageError(
-            "depth",
-            f"{name} has more than 8 bits per channel (mode {mode})",
-            "convert it to 8 bits with a stated range, or leave it out",
-        )
-    if mode not in _EIGHT_BIT_MODES:
-        raise ImageError("mode", f"{name} has the pixel mode {mode}", "convert it to 8-bit RGB")
+    _refuse_colors(image, data, name)
     tables = getattr(image, "quantization", None) or {}
     quantization = tuple(tuple(int(v) for v in tables[key]) for key in sorted(tables))
     upright, turned = _load(image, name)
@@ -125,6 +116,44 @@ def decode_image(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Dec
     if turned:
         notes = ("turned upright by its orientation tag", *notes)
     return DecodedImage(np.asarray(rgb), form, mode, quantization or None, notes)
+
+
+def read_size(file: BinaryIO, name: str, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Read the size of an image file from its header, without decoding pixels.
+
+    Parameters
+    ----------
+    file : binary file
+        Open at its begin.
+    name : str
+        Its name, for messages.
+    max_pixels : int
+        More pixels than this count as a decompression bomb.
+
+    Returns
+    -------
+    (width, height)
+        As stored: an orientation tag, which may exchange them, is not looked at.
+
+    Raises
+    ------
+    ImageError
+        Where `decode_image` would refuse the file too, as far as the header tells.
+
+    Examples
+    --------
+    >>> buffer = io.BytesIO()
+    >>> Image.new("L", (4, 2), 7).save(buffer, "PNG")
+    >>> buffer.seek(0)
+    0
+    >>> read_size(buffer, "grey.png")
+    (4, 2)
+    """
+    head = file.read(_PNG_DEPTH_BYTE + 1)
+    file.seek(0)
+    image = _open(file, name, max_pixels)
+    _refuse_colors(image, head, name)
+    return image.size
 
 
 def decode_mask(
@@ -160,7 +189,7 @@ def decode_mask(
     >>> decode_mask(buffer.getvalue(), "mask.png").tolist()
     [[5, 5, 5], [5, 5, 5]]
     """
-    image = _open(data, name, max_pixels)
+    image = _open(io.BytesIO(data), name, max_pixels)
     if len(image.getbands()) != 1 or image.mode == "F":
         raise ImageError(
             "mask",
@@ -187,12 +216,30 @@ def decode_mask(
     return codes.astype(codes.dtype.newbyteorder("="), copy=False)
 
 
-def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
-    if not data:
+def _refuse_colors(image: Image.Image, head: bytes, name: str) -> None:
+    """Refuse colors that are no 8-bit RGB; `head` are the file's first 25 bytes or more."""
+    if image.mode == "CMYK":
+        fix = "convert it to RGB with its color profile first"
+        raise ImageError("cmyk", f"{name} is in CMYK colors", fix)
+    if _bits(image, head) > 8:
+        raise ImageError(
+            "depth",
+            f"{name} has more than 8 bits per channel (mode {image.mode})",
+            "convert it to 8 bits with a stated range, or leave it out",
+        )
+    if image.mode not in _EIGHT_BIT_MODES:
+        fix = "convert it to 8-bit RGB"
+        raise ImageError("mode", f"{name} has the pixel mode {image.mode}", fix)
+
+
+def _open(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
+    head = file.read(max(map(len, _MAGIC)))
+    file.seek(0)
+    if not head:
         raise ImageError("empty", f"{name} is an empty file", _COPY_AGAIN)
     try:
         with _quietly(), _pillow_limit(max_pixels):
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            image = Image.open(file, formats=FORMATS)
             too_large = image.width * image.height > max_pixels
             pages = 1
             if not too_large and getattr(image, "is_animated", False):
@@ -200,7 +247,7 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise _bomb(name, max_pixels) from error
     except UnidentifiedImageError as error:
-        if data.startswith(_MAGIC):
+        if head.startswith(_MAGIC):
             raise _damaged(name, "its header is not whole") from error
         raise ImageError(
             "unreadable",
@@ -253,12 +300,12 @@ def _to_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
     return image.convert("RGB"), () if kind is None else (f"{kind} converted to RGB",)
 
 
-def _bits(image: Image.Image, data: bytes) -> int:
+def _bits(image: Image.Image, head: bytes) -> int:
     """Bits per channel of the file; Pillow gives deep RGB as 8 bits without a word."""
     if image.mode.startswith(("I", "F")):
         return 16
     if image.format == "PNG":
-        return data[_PNG_DEPTH_BYTE]
+        return head[_PNG_DEPTH_BYTE]
     stated = getattr(image, "tag_v2", {}).get(_TIFF_BITS, 8)
     return max(stated) if isinstance(stated, tuple) else int(stated)
 
