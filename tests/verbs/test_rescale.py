@@ -162,3 +162,15 @@ def test_it_is_made_once_and_resumes(samples, monkeypatch):
     assert len(calls) == 8  # read from the journal
     assert again.id == made.id
     assert load_patches(again).equals(load_patches(made))
+
+
+def test_pieces_do_not_come_to_lie_among_the_images_of_class_folders(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        Image.new("RGB", (40, 40), (name == "a" and "red") or "blue").save(
+            tmp_path / "set" / name / "0.png"
+        )
+    config = Rescale(tmp_path / "set", out=tmp_path / "set" / "run", scale="relative", workers=1)
+    with pytest.raises(InputError, match="searched for images"):
+        rescale(config)
+    assert not config.out.exists()

@@ -10,19 +10,20 @@ from itertools import accumulate, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from histograft.core.artefact import Artefact, Draft, Identity, Input, hash_json, make_once
+from histograft.core.artefact import Artefact, Draft, Identity, Input, make_once
 from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.executor import available_cores, map_in_order, open_executor
 from histograft.core.files import written_atomically
 from histograft.core.reporter import SILENT, Reporter
 from histograft.core.units import check_mpp
-from histograft.verbs.annotating import with_groups, with_scale, with_splits
+from histograft.verbs.annotating import with_splits
 from histograft.verbs.audit import leakage_report
 from histograft.verbs.patch_images import METADATA
 from histograft.verbs.patch_tables import REJECT_LOG, patch_facts, patch_tables
 from histograft.verbs.patching import ImageOutcome
 from histograft.verbs.piece_jobs import piece_jobs, rescale_piece
+from histograft.verbs.piece_samples import Samples, read_images
 from histograft.verbs.slide_pieces import (
     find_jobs,
     find_pieces,
@@ -38,7 +39,7 @@ from histograft.verbs.slide_samples import (
     slides_id,
     tell_of_slides,
 )
-from histograft.verbs.sources import Source, content_hashes, read_source, source_id
+from histograft.verbs.sources import Source
 from histograft.verbs.standardize import Standardize
 from histograft.verbs.unused_options import refuse_unused
 
@@ -49,6 +50,7 @@ VERSION = 1
 CHUNK = 64  # images per line of the journal that a resumed run reads
 FOR_SLIDES = "for slides (an image is a piece as it is)"
 OF_SLIDES = ("least_tissue_mm2", "margin_um")
+OF_IMAGES = ("scale", "catalogue")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,24 +185,41 @@ def rescale(config: Rescale, reporter: Reporter = SILENT) -> Artefact:
     ArtefactError
         The folder is taken, or cannot be written.
     """
+    samples = read_samples(config, reporter)
+    return (_of_slides if samples.of_slides else _of_images)(samples, config, reporter)
+
+
+def read_samples(config: Rescale, reporter: Reporter = SILENT) -> Samples:
+    """Read what pieces are to be made of, as `rescale` does, and refuse what it would refuse.
+
+    Parameters
+    ----------
+    config : Rescale
+        What to do.
+    reporter : Reporter
+        Whom to tell what a table of slides leaves open.
+
+    Raises
+    ------
+    InputError
+        The samples cannot be used, or the level is finer than an image.
+    """
     slides = slide_table(config.samples)
-    return _of_images(config, reporter) if slides is None else _of_slides(slides, config, reporter)
+    if slides is None:
+        refuse_unused(config, OF_SLIDES, PRESETS, FOR_SLIDES)
+        return read_images(config)
+    refuse_unused(config, OF_IMAGES, PRESETS, "for images (slides state their µm/px)")
+    source = read_slide_samples(slides, name=config.name, mpp=config.mpp)
+    tell_of_slides(source, reporter)
+    identity = slides_id(source.table, config.split_column)
+    return Samples(source, source.table, identity, of_slides=True)
 
 
-def _of_images(config: Rescale, reporter: Reporter) -> Artefact:
-    refuse_unused(config, OF_SLIDES, PRESETS, FOR_SLIDES)
-    source = read_source(config.samples, name=config.name, catalogue=config.catalogue)
-    hashes = content_hashes(source)
-    table = with_scale(with_groups(source, hashes), config.splitting, source, SILENT)
-    identity = source_id(table, config.split_column)
-    if "slide" in table:
-        table = _with_slides(table)
-        identity = hash_json([identity, table["slide"].tolist()])
-    _check_scale(table, config, source)
-    raw = Input("samples", "samples", identity, source.name)
+def _of_images(samples: Samples, config: Rescale, reporter: Reporter) -> Artefact:
+    source, raw = samples.source, Input("samples", "samples", samples.id, samples.source.name)
 
     def work(draft: Draft) -> Artefact:
-        images = with_splits(table, config.splitting, source, reporter)
+        images = with_splits(samples.table, config.splitting, source, reporter)
         jobs = piece_jobs(images, config, source, draft.path)
         chunks = [jobs[i : i + CHUNK] for i in range(0, len(jobs), CHUNK)]
         outcomes = _all(rescale_piece, chunks, "pieces", config, draft, reporter)
@@ -209,11 +228,8 @@ def _of_images(config: Rescale, reporter: Reporter) -> Artefact:
     return make_once(config.out, _identity(config, source, raw, OF_SLIDES), work, reporter)
 
 
-def _of_slides(slides: Path, config: Rescale, reporter: Reporter) -> Artefact:
-    refuse_unused(config, ("scale", "catalogue"), PRESETS, "for images (slides state their µm/px)")
-    source = read_slide_samples(slides, name=config.name, mpp=config.mpp)
-    tell_of_slides(source, reporter)
-    raw = Input("samples", "samples", slides_id(source.table, config.split_column), source.name)
+def _of_slides(samples: Samples, config: Rescale, reporter: Reporter) -> Artefact:
+    source, raw = samples.source, Input("samples", "samples", samples.id, samples.source.name)
 
     def work(draft: Draft) -> Artefact:
         wanted = [[job] for job in find_jobs(source.table, config)]
@@ -229,25 +245,6 @@ def _of_slides(slides: Path, config: Rescale, reporter: Reporter) -> Artefact:
     return make_once(config.out, _identity(config, source, raw, ("catalogue",)), work, reporter)
 
 
-def _with_slides(table: pd.DataFrame) -> pd.DataFrame:
-    """Read of which slide images are; where no group is known, a slide stays on one side."""
-    import pandas as pd
-
-    names = ["" if s != s or s is None else str(s).strip() for s in table["slide"]]
-    slide = pd.Series([name or None for name in names], table.index, dtype=object)
-    alone = slide.notna() & (table["group_source"] == "image")
-    own = pd.Series([f"slide:{name}" for name in names], table.index)
-    table["group"] = table["group"].where(~alone, own)
-    table["group_source"] = table["group_source"].where(~alone, "slide")
-    several = table.groupby(slide)["group"].nunique()
-    if (several > 1).any():
-        raise InputError(
-            f"slide {several.idxmax()} has images of {several.max()} groups",
-            "write the same group (its patient) beside all images of a slide",
-        )
-    return table.assign(slide=slide)
-
-
 def _identity(config: Rescale, source: Source, raw: Input, unused: Sequence[str]) -> Identity:
     settings = fields_with_role(config, Role.SETTING) | {"name": source.name}
     for name in ("seed", *unused):
@@ -258,23 +255,6 @@ def _identity(config: Rescale, source: Source, raw: Input, unused: Sequence[str]
 def _named(table: pd.DataFrame, source: Source) -> pd.DataFrame:
     table.attrs.update(name=source.name, origin=source.origin, mask_codes={})
     return table
-
-
-def _check_scale(table: pd.DataFrame, config: Rescale, source: Source) -> None:
-    from histograft.imaging.scale_pair import level_factors
-
-    unknown = int(table["mpp"].isna().sum())
-    if config.scale == "mpp" and unknown:
-        raise InputError(
-            f"{source.name}: no µm/px is known for {unknown} of {len(table)} images",
-            "write a column mpp into the samples table, state --mpp, or give factors "
-            "(--scale relative)",
-        )
-    if table["label"].str.contains("|", regex=False).any():
-        raise InputError(f"{source.name} has several labels an image", "give one class for each")
-    for mpp in table["mpp"].dropna().unique() if config.scale == "mpp" else [None]:
-        levels = [config.level, config.max_pixels_level or config.level]
-        level_factors(levels, mpp, kind=config.scale)
 
 
 def _all(

@@ -106,6 +106,16 @@ def read_source(path: Path, *, name: str | None = None, catalogue: str | None = 
     return Source(name or root.resolve().name, root, table, origin, entry, remarks)
 
 
+def refuse_out_among_images(out: Path, source: Source) -> None:
+    """Refuse to write below folders that are searched for images: the next run would find them."""
+    searched = source.origin == "class folders" or source.origin.startswith("catalogue")
+    if searched and out.resolve().is_relative_to(source.root.resolve()):
+        raise InputError(
+            f"--out {out} lies in {source.root}, all of which is searched for images",
+            "choose an --out beside that folder",
+        )
+
+
 def content_hashes(source: Source, column: str = "file") -> list[str]:
     """SHA-256 of the files of a column, ``"absent"`` where there is none to read."""
 

@@ -33,7 +33,13 @@ from histograft.verbs.mask_classes import (
 from histograft.verbs.patch_images import METADATA
 from histograft.verbs.patch_tables import KEPT_OUT, REJECT_LOG, patch_facts, patch_tables, tell
 from histograft.verbs.patching import ImageOutcome
-from histograft.verbs.sources import Source, content_hashes, read_source, source_id
+from histograft.verbs.sources import (
+    Source,
+    content_hashes,
+    read_source,
+    refuse_out_among_images,
+    source_id,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -234,7 +240,7 @@ def standardize(config: Standardize, reporter: Reporter = SILENT) -> Artefact:
         The folder is taken, or cannot be written.
     """
     source = read_source(config.samples, name=config.name, catalogue=config.catalogue)
-    _refuse_out_among_images(config.out, source)
+    refuse_out_among_images(config.out, source)
     for remark in source.remarks:
         reporter.warn(remark)
     hashes = content_hashes(source)
@@ -270,16 +276,6 @@ def _settings(config: Standardize, source: Source, codes: dict[int, str]) -> dic
     defaults = {"val_of_train": 0.0, "split_by": "groups", "per_class": []}
     unused |= {name for name, value in defaults.items() if settings[name] == value}
     return {name: value for name, value in settings.items() if name not in unused}
-
-
-def _refuse_out_among_images(out: Path, source: Source) -> None:
-    """Refuse patches below folders that are searched for images: the next run would find them."""
-    searched = source.origin == "class folders" or source.origin.startswith("catalogue")
-    if searched and out.resolve().is_relative_to(source.root.resolve()):
-        raise InputError(
-            f"--out {out} lies in {source.root}, all of which is searched for images",
-            "choose an --out beside that folder",
-        )
 
 
 def _finish(
