@@ -1,12 +1,17 @@
 """The recipe of resolution distillation: its steps, and a small run from images to the page."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from small_pieces import write_pieces
 
 from histograft.core.artefact import open_artefact
 from histograft.core.errors import InputError
+from histograft.core.reporter import SILENT
+from histograft.core.tables import RESULTS
 from histograft.recipes.ladder_plan import training_options
+from histograft.recipes.resolution_checks import tell_of_few_pieces
 from histograft.recipes.resolution_distillation import (
     PRESETS,
     ResolutionDistillation,
@@ -14,8 +19,10 @@ from histograft.recipes.resolution_distillation import (
 )
 from histograft.verbs import distill
 from histograft.verbs.distill import Distill
+from histograft.verbs.ladder import Ladder
 from histograft.verbs.ladder_paper import counts_as_printed
 from histograft.verbs.ladder_tables import find_rungs
+from histograft.verbs.rescale import Rescale, rescale
 
 SMALL = {"epochs": 1, "seeds": 1, "norm_groups": 8, "workers": 1, "device": "cpu"}
 
@@ -50,6 +57,7 @@ def test_a_small_run_makes_the_report(tmp_path):
     assert "run resolution-distillation" in text
     assert "µm/px of the images is unknown" in text
     report = open_artefact(page.parent, "report")
+    RESULTS.check(pd.read_csv(report.file("results.csv")), "results.csv")
     table = pd.read_csv(report.file("ladder.csv"))
     columns = [
         "mpp", "condition", "n_unlabelled", "fine_tuned", "seed", "metric", "value", "ci_low",
@@ -82,6 +90,33 @@ def test_a_small_run_makes_the_report(tmp_path):
     assert student.manifest["inputs"][0]["id"] == report.facts["answer_network"]
     assert student.facts["level"] == 2
     assert resolution_distillation(config) == page  # nothing is done twice
+
+
+class Heard:
+    """Keeps what is warned of."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def __getattr__(self, name):
+        return getattr(SILENT, name)
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+def test_too_few_pieces_are_told_before_they_are_learned_from(tmp_path):
+    write_pieces(tmp_path / "set", 32)  # 8 of them for testing
+    config = Rescale(tmp_path / "set", out=tmp_path / "1", scale="relative", workers=1)
+    pieces = rescale(config).path
+    networks = tuple(tmp_path / str(i) for i in range(8))  # 2 seeds of a teacher and 3 others
+    heard = Heard()
+    report = Ladder(networks=networks, patches=(pieces,), out=tmp_path / "r", margin=0.5)
+    tell_of_few_pieces(report, 2, heard)  # 0.5 ** 7 is below 0.025 / 3
+    assert heard.warnings == []
+    tell_of_few_pieces(replace(report, margin=0.4), 2, heard)  # 0.6 ** 8 is not, 0.6 ** 10 is
+    assert "8 test pieces cannot show that less than 40 points are lost" in heard.warnings[0]
+    assert "10 independent ones are needed for 3 comparisons" in heard.warnings[0]
 
 
 def check_counts(folder):

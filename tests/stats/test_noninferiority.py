@@ -9,6 +9,7 @@ from histograft.stats.bootstrap import BootstrapDraws
 from histograft.stats.crossed import mean_metric
 from histograft.stats.noninferiority import (
     coarsest_scale,
+    effective_units,
     least_units,
     noninferiority,
     noninferiority_of_trainings,
@@ -17,14 +18,16 @@ from histograft.stats.noninferiority import (
 from histograft.stats.rd_bootstrap import rd_bootstrap
 
 
-def drawn(differences, value=0.0):
+def drawn(differences, value=None):
+    """Draws of two models, of patients so many that a t test is a z test."""
+    value = np.nanmean(differences) if value is None else value
     draws = np.stack([0.8 + np.asarray(differences), np.full(len(differences), 0.8)])
     values = np.array([[0.8 + value], [0.8]])
-    return BootstrapDraws(("accuracy",), values, draws[:, None], 40, 400, {})
+    return BootstrapDraws(("accuracy",), values, draws[:, None], 10**6, 10**6, {})
 
 
 def test_the_p_value_counts_draws_on_and_below_the_margin():
-    draws = drawn([-0.05, -0.02, -0.01, 0.0, 0.03])
+    draws = drawn([-0.05, -0.02, -0.01, 0.0, 0.03], value=0.0)
     assert noninferiority(draws, 0, 1, "accuracy", margin=0.02).p_value == pytest.approx(3 / 6)
     assert noninferiority(draws, 0, 1, "accuracy", margin=0.021).p_value == pytest.approx(2 / 6)
     assert noninferiority(draws, 1, 0, "accuracy", margin=0.02).p_value == pytest.approx(2 / 6)
@@ -65,16 +68,69 @@ def test_what_few_pieces_cannot_show_is_not_claimed():
     """Without one loss among n, a loss of the margin is refuted as the binomial test says."""
     for n, holds in ((least_units(0.02) - 1, False), (least_units(0.02), True)):
         values = np.full((2, 1), 2 / 3)
-        draws = BootstrapDraws(("accuracy",), values, np.full((2, 1, 9999), 2 / 3), n, 400, {})
-        result = noninferiority(draws, 0, 1, "accuracy", margin=0.02)
+        draws = BootstrapDraws(("accuracy",), values, np.full((2, 1, 9999), 2 / 3), 90, 400, {})
+        result = noninferiority(draws, 0, 1, "accuracy", margin=0.02, n_independent=n)
         exact = stats.binomtest(0, n, 0.02, alternative="less").pvalue
         assert result.p_value == pytest.approx(exact)
         assert result.holds == holds
-    # with differences between groups, pieces count: 18 of them are too few whatever the draws
-    spread = np.stack([np.full((1, 9999), 0.9), np.tile([0.8, 0.85, 0.8], 3333)[None]])
-    draws = BootstrapDraws(("accuracy",), np.array([[0.9], [0.8]]), spread, 6, 18, {})
+        assert noninferiority(draws, 0, 1, "accuracy", margin=0.02).p_value < 0.001  # of 400
+    together = least_units(0.02, 8)
+    for n, enough in ((together, True), (together - 1, False)):
+        exact = stats.binomtest(0, n, 0.02, alternative="less").pvalue
+        assert (exact <= 0.025 / 8) == enough
+
+
+def test_few_patients_are_held_back_by_their_degrees_of_freedom():
+    """Percentiles of draws of four patients end at the patients; a t test knows three freedoms."""
+    rng = np.random.default_rng(0)
+    differences = np.array([0.0, 0.01, -0.01, 0.02])
+    drawn_means = differences[rng.integers(0, 4, (9999, 4))].mean(1)
+    draws = BootstrapDraws(
+        ("accuracy",),
+        np.array([[0.805], [0.8]]),
+        np.stack([0.8 + drawn_means, np.full(9999, 0.8)])[:, None],
+        4,
+        4000,
+        {},
+    )
     result = noninferiority(draws, 0, 1, "accuracy", margin=0.02)
-    assert result.p_value == pytest.approx(0.98**18)
+    expected = stats.ttest_1samp(differences, -0.02, alternative="greater").pvalue
+    assert result.ci_low > -0.02
+    assert result.p_value == pytest.approx(expected, rel=0.1)
+    draws = BootstrapDraws(("accuracy",), draws.values, draws.draws, 1, 4000, {})
+    assert noninferiority(draws, 0, 1, "accuracy", margin=0.02).p_value == 1
+
+
+def test_a_student_that_differs_nowhere_is_not_judged_worse_than_one_that_does():
+    """What is independent does not depend on the student: 30 patients of 10 pieces each."""
+    rng = np.random.default_rng(1)
+    groups, truth = np.repeat(np.arange(30), 10), np.tile(np.arange(2), 150)
+    right = rng.random((3, 300)) < 0.8
+    right[1] = right[0]
+    right[2] = right[0]
+    right[2, ~right[0]] |= rng.random((~right[0]).sum()) < 0.1  # better on a few
+    p = np.where(right, np.eye(2)[truth].T[0], np.eye(2)[truth].T[1])
+    draws = rd_bootstrap(truth, np.stack([p, 1 - p], -1)[:, None], groups, n_draws=2000, rng=rng)
+    n = effective_units(right[0], groups)
+    same, better = (
+        noninferiority(draws, m, 0, "accuracy_top1", margin=0.02, n_independent=n) for m in (1, 2)
+    )
+    assert same.p_value == pytest.approx(0.98**n)
+    assert same.p_value <= better.p_value + 1e-12
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5, 1.0])
+def test_effective_units_follow_the_design_effect(alike):
+    """Kish: 1 + (m - 1) times the correlation within groups of m, over many groups."""
+    rng = np.random.default_rng(2)
+    n_groups, m = 3000, 8
+    of_group = rng.random((n_groups, 1)) < 0.7
+    of_piece = rng.random((n_groups, m)) < 0.7
+    shared = rng.random((n_groups, m)) < np.sqrt(alike)
+    right = np.where(shared, of_group, of_piece).astype(float).ravel()
+    expected = n_groups * m / (1 + (m - 1) * alike)
+    found = effective_units(right, np.repeat(np.arange(n_groups), m))
+    assert found == pytest.approx(expected, rel=0.08)
 
 
 def test_few_draws_prove_nothing():
@@ -84,15 +140,16 @@ def test_few_draws_prove_nothing():
 def test_undefined_draws_are_left_out():
     result = noninferiority(drawn([np.nan, 0.0, np.nan]), 0, 1, "accuracy", margin=0.02)
     assert result.p_value == pytest.approx(1 / 2)
-    nothing = noninferiority(drawn([np.nan]), 0, 1, "accuracy", margin=0.02)
+    nothing = noninferiority(drawn([np.nan], value=0.0), 0, 1, "accuracy", margin=0.02)
     assert np.isnan(nothing.p_value)
     assert not nothing.holds
 
 
 def test_scales_are_tested_together_and_from_the_finest_on():
-    good = drawn(np.r_[np.zeros(1985), np.full(14, -0.1)])  # p = 15 / 2000
-    fair = drawn(np.r_[np.zeros(1961), np.full(38, -0.1)])  # p = 39 / 2000
-    bad = drawn(np.r_[np.zeros(999), np.full(1000, -0.1)])
+    # so far ahead that it is the draws that decide
+    good = drawn(np.r_[np.zeros(1985), np.full(14, -0.1)], value=0.1)  # p = 15 / 2000
+    fair = drawn(np.r_[np.zeros(1961), np.full(38, -0.1)], value=0.1)  # p = 39 / 2000
+    bad = drawn(np.r_[np.zeros(999), np.full(1000, -0.1)], value=0.1)
     results = [noninferiority(d, 0, 1, "accuracy", margin=0.02) for d in (good, fair, bad)]
     together = over_scales(results)
     assert [r.p_holm for r in together] == pytest.approx([45 / 2000, 78 / 2000, 0.5005])
@@ -118,7 +175,7 @@ def test_a_loss_of_the_margin_is_seldom_refuted_whatever_the_seeds(n_seeds, of_s
     rng, n_draws = np.random.default_rng(5), 800
     claims = sum(
         noninferiority_of_trainings(
-            *trainings(rng, n_seeds, 0.02, of_seed), "accuracy", margin=0.02, n_units=400
+            *trainings(rng, n_seeds, 0.02, of_seed), "accuracy", margin=0.02, n_independent=400
         ).holds
         for _ in range(n_draws)
     )
@@ -128,7 +185,9 @@ def test_a_loss_of_the_margin_is_seldom_refuted_whatever_the_seeds(n_seeds, of_s
 def test_no_loss_is_found_to_be_none_with_seeds_enough():
     rng = np.random.default_rng(6)
     found = [trainings(rng, 6, 0.0, 0.01) for _ in range(50)]
-    held = [noninferiority_of_trainings(*f, "a", margin=0.03, n_units=400).holds for f in found]
+    held = [
+        noninferiority_of_trainings(*f, "a", margin=0.03, n_independent=400).holds for f in found
+    ]
     assert np.mean(held) > 0.9
 
 
@@ -137,7 +196,7 @@ def test_single_pieces_and_one_seed_give_the_paired_t_test():
     a, b = rng.normal(0.0, 1, size=(2, 2, 30))
     a[1], b[1] = a[0], b[0]  # a second seed that is equal adds nothing
     both = (mean_metric(x, np.arange(30)) for x in (a, b))
-    result = noninferiority_of_trainings(*both, "a", margin=0.3, n_units=10_000)
+    result = noninferiority_of_trainings(*both, "a", margin=0.3, n_independent=10_000)
     expected = stats.ttest_1samp(a[0] - b[0], -0.3, alternative="greater").pvalue
     assert result.p_value == pytest.approx(expected)
 
@@ -147,11 +206,15 @@ def test_trainings_without_any_scatter():
         table = np.tile([[1.0, 0.0, 1.0, 1.0]], (3, 1))
         return [mean_metric(t, np.arange(4)) for t in (table - loss, table)]
 
-    few = noninferiority_of_trainings(*same(0.0), "a", margin=0.02, n_units=4)
+    few = noninferiority_of_trainings(*same(0.0), "a", margin=0.02, n_independent=4)
     assert few.p_value == pytest.approx(0.98**4)  # four pieces prove nothing
-    assert noninferiority_of_trainings(*same(0.0), "a", margin=0.02, n_units=200).holds
-    assert noninferiority_of_trainings(*same(0.05), "a", margin=0.02, n_units=200).p_value == 1
-    assert noninferiority_of_trainings(*same(0.02), "a", margin=0.02, n_units=200).p_value >= 0.5
+    assert noninferiority_of_trainings(*same(0.0), "a", margin=0.02, n_independent=200).holds
+    assert (
+        noninferiority_of_trainings(*same(0.05), "a", margin=0.02, n_independent=200).p_value == 1
+    )
+    assert (
+        noninferiority_of_trainings(*same(0.02), "a", margin=0.02, n_independent=200).p_value >= 0.5
+    )
 
 
 def test_margins_and_metrics_that_cannot_be():
@@ -160,7 +223,7 @@ def test_margins_and_metrics_that_cannot_be():
             noninferiority(drawn([0.0]), 0, 1, "accuracy", margin=margin)
         one = trainings(np.random.default_rng(0), 1, 0.0, 0.0)
         with pytest.raises(InputError, match="margin"):
-            noninferiority_of_trainings(*one, "accuracy", margin=margin, n_units=9)
-    assert np.isnan(noninferiority_of_trainings(*one, "a", margin=0.1, n_units=9).p_value)
+            noninferiority_of_trainings(*one, "accuracy", margin=margin, n_independent=9)
+    assert np.isnan(noninferiority_of_trainings(*one, "a", margin=0.1, n_independent=9).p_value)
     with pytest.raises(InputError, match="no metric 'f1'"):
         noninferiority(drawn([0.0]), 0, 1, "f1", margin=0.1)

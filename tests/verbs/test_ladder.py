@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from histograft.core.artefact import Identity, Input, claim, open_artefact
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT
+from histograft.core.tables import RESULTS
 from histograft.stats.crossed import crossed_difference, crossed_paired_difference, mean_metric
 from histograft.verbs.ladder import Ladder, ladder
 from histograft.verbs.ladder_baselines import compared_accuracies, student_pairs
@@ -126,7 +127,8 @@ def test_a_teacher_that_is_no_better_than_one_class_is_said_to_be(tmp_path):
     )
     answer = ladder(config).facts["answer"]
     assert "not shown to do better than naming the most frequent class always (50.0 %)" in answer
-    assert "160 pieces of 80 groups tested; at least 183 are needed" in answer
+    assert "160 pieces of 80 groups tested, which tell as much as " in answer
+    assert "independent ones; 183 or more are needed" in answer
 
 
 def test_networks_are_sorted_into_conditions(networks):
@@ -197,6 +199,25 @@ def test_the_answer_names_the_coarsest_scale_that_holds(report):
     assert (report.path / "figures" / "cost.svg").is_file()
 
 
+def test_results_are_in_the_columns_of_all_reports(networks, report):
+    results = RESULTS.check(pd.read_csv(report.file("results.csv")), "results.csv")
+    assert set(results["model"]) == {
+        "teacher-1", "baseline-2", "kd-2", "baseline-4", "kd-4", "kd-ad-50-4", "kd-ad-50-tuned-4"
+    }  # fmt: skip
+    assert results["label"][results["model"] == "kd-2"].iloc[0] == "KD, 2 µm/px"
+    row = results.set_index(["model", "metric"]).loc[("kd-2", "accuracy_top1")]
+    right = [right_of(networks, at).mean(1) for at in (1, 2)]  # baseline and student, by seed
+    assert row["value"] == pytest.approx(right[1].mean())
+    assert row["repeat_sd"] == pytest.approx(right[1].std(ddof=1), abs=1e-9)
+    assert row["compared_with"] == "baseline-2"
+    assert row["difference"] == pytest.approx(right[1].mean() - right[0].mean())
+    assert (row["test"], row["n_units"], row["n_groups"]) == ("crossed", N, N // 2)
+    assert row["p_value"] <= row["p_adjusted"] < 0.01
+    assert row["ci_unit"] == "group"
+    alone = results[~results["model"].str.startswith("kd")]
+    assert alone["compared_with"].isna().all()
+
+
 class Heard:
     """Keeps the tables that are printed."""
 
@@ -249,6 +270,12 @@ def test_nothing_shown_is_said_so(networks, tmp_path):
     made = ladder(config)
     assert made.facts["answer"].startswith("At no scale coarser than the teacher's (1 µm/px)")
     assert "accuracy_rd_published" in set(pd.read_csv(made.file("ladder.csv"))["metric"])
+
+
+@pytest.mark.parametrize("margin", [0.0, -0.02, 1.0, 2.0, float("nan")])
+def test_a_margin_is_a_share(tmp_path, margin):
+    with pytest.raises(InputError, match=r"0\.02 is a loss of 2 points"):
+        Ladder(networks=(), out=tmp_path / "r", margin=margin)
 
 
 def test_networks_that_are_no_ladder_are_refused(networks, tmp_path):

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from histograft.core.artefact import Artefact, open_artefact
 from histograft.core.errors import InputError
+from histograft.core.reporter import Reporter
+from histograft.stats.noninferiority import least_units
 from histograft.verbs.distill import Distill
+from histograft.verbs.ladder import Ladder
 from histograft.verbs.patch_images import load_patches
 from histograft.verbs.piece_overlap import check_unlabelled
 from histograft.verbs.piece_pairs import Pieces, Sets, check_pairs, unlabelled_rows
@@ -53,6 +56,31 @@ def check_trainings(trainings: Sequence[Distill]) -> None:
                 "shares go by whole groups: give shares that are further apart, or one of the two",
             )
     _check_stride([opened(path) for path in folders], trainings[0])
+
+
+def tell_of_few_pieces(report: Ladder, n_seeds: int, reporter: Reporter) -> None:
+    """Warn where the test pieces are too few to show anything, before hours of training.
+
+    Parameters
+    ----------
+    report : Ladder
+        With pieces that are made, and networks that are not yet.
+    n_seeds : int
+        Networks of each condition.
+    reporter : Reporter
+        Whom to tell.
+    """
+    table = load_patches(open_artefact(report.patches[0], "patches"))
+    n_pieces = int((table["split"] == "test").sum())
+    n_tests = len(report.networks) // n_seeds - 1  # all but the teacher are compared with it
+    needed = least_units(report.margin, n_tests)
+    if n_pieces < needed:
+        lost = f"less than {100 * report.margin:g} points are lost, even if none is"
+        reporter.warn(
+            f"{n_pieces} test pieces cannot show that {lost}: {needed} independent ones are needed "
+            f"for {n_tests} comparisons. "
+            "Test on more pieces, take fewer levels, or state a larger --margin"
+        )
 
 
 def _check_splits(pieces: Artefact, training: Distill) -> None:

@@ -19,7 +19,7 @@ from histograft.recipes.ladder_plan import (
 )
 from histograft.recipes.piece_slides import check_labelled, check_predicted, native_scales
 from histograft.recipes.piece_trainings import train_all
-from histograft.recipes.resolution_checks import check_trainings
+from histograft.recipes.resolution_checks import check_trainings, tell_of_few_pieces
 from histograft.recipes.steps import Recipe, command_line
 from histograft.verbs.classify import Classify, classify
 from histograft.verbs.distill import Distill
@@ -246,6 +246,7 @@ def resolution_distillation(
             recipe.run(rescale, step)
     trainings = [step for verb, step in steps if verb == "distill"]
     check_trainings(trainings)
+    tell_of_few_pieces(steps[-1][1], config.seeds, reporter)
     fine = [step.fine or step.patches for step in trainings]
     fine += [step.unlabelled_fine for step in trainings if step.unlabelled_fine]
     root = config.out / "networks"

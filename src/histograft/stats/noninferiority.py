@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 from histograft.core.errors import InputError
 from histograft.stats.bootstrap import BootstrapDraws
 from histograft.stats.compare import holm
 from histograft.stats.crossed import LEVEL, TrialMetric, crossed_paired_difference
+
+Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -57,19 +61,22 @@ def noninferiority(
     metric: str,
     *,
     margin: float,
+    n_independent: float | None = None,
     level: float = 0.95,
 ) -> NonInferiority:
     r"""Test that a model loses less than a margin against a reference.
 
-    With the paired differences :math:`d_b` of B bootstrap draws
+    With the paired differences :math:`d_b` of B bootstrap draws of G groups, whose standard
+    deviation is s, p is the largest of three:
 
-    .. math:: p = \frac{1 + \#\{b : d_b ≤ -margin\}}{1 + B},
+    .. math:: \frac{1 + \#\{b : d_b ≤ -margin\}}{1 + B}, \qquad
+        P\left(t_{G-1} > \frac{d + margin}{s\sqrt{G / (G-1)}}\right), \qquad
+        (1 - margin)^{n_e}.
 
-    which is at most 0.025 where the 95 % interval lies above -margin (up to one draw). Draws know
-    no difference that the sample does not hold, so p is never below :math:`(1 - margin)^n`, the
-    chance that n pieces show no loss where a share of the margin is lost: without any loss, 183
-    pieces show a loss of less than 0.02, and fewer do not. Where draws do not differ at all, n is
-    the number of groups.
+    The first is at most 0.025 where the 95 % interval lies above -margin (up to one draw). The
+    second holds it back where groups are few, of which percentiles know too little. The third is
+    the chance that :math:`n_e` independent pieces show no loss where a share of the margin is lost:
+    draws know no difference that the sample does not hold.
 
     Parameters
     ----------
@@ -81,6 +88,8 @@ def noninferiority(
         One of its metrics; higher is better.
     margin : float
         Above 0, on the metric's scale; to be stated before the results are seen.
+    n_independent : float, optional
+        Pieces that are independent of each other, see `effective_units`; by default all.
     level : float, default 0.95
         Of the interval.
 
@@ -113,19 +122,67 @@ def noninferiority(
     at = draws.metrics.index(metric)
     drawn = draws.draws[model, at] - draws.draws[reference, at]
     known = drawn[~np.isnan(drawn)]
+    difference = float(draws.values[model, at] - draws.values[reference, at])
     p = float("nan")
     if len(known):
         # differences of counts: rounding must not decide whether one lies on the margin
         p = (1 + int((known <= -margin + 1e-12).sum())) / (1 + len(known))
-        n = draws.n_units if np.ptp(known) > 1e-12 else draws.n_groups
-        p = max(p, least_p(margin, n))
+        few = _of_few_groups(difference + margin, known, draws.n_groups)
+        n_e = draws.n_units if n_independent is None else n_independent
+        p = max(p, few, least_p(margin, n_e))
     low, high = draws.difference_interval(model, reference, metric, level)
-    difference = float(draws.values[model, at] - draws.values[reference, at])
     return NonInferiority(metric, difference, low, high, float(margin), p, level)
 
 
+def effective_units(right: ArrayLike, groups: ArrayLike) -> float:
+    r"""Return how many independent pieces would tell as much as these, which come in groups.
+
+    .. math:: n_e = \frac{n \sum_i (x_i - \bar x)^2}{\sum_g (\sum_{i ∈ g} (x_i - \bar x))^2}
+
+    With pieces of a patient that are right or wrong together there are as many as patients, else
+    up to as many as pieces. Their ratio is the design effect (Kish 1965, Survey Sampling).
+
+    Parameters
+    ----------
+    right : array-like of float, shape (N,)
+        Whether each piece was answered rightly, 0 … 1; the mean over seeds where there are several.
+    groups : array-like of int, shape (N,)
+        Group of each piece.
+
+    Returns
+    -------
+    float
+        1 … N; the number of groups where all pieces are alike, which tells nothing.
+
+    Examples
+    --------
+    >>> effective_units([1, 1, 0, 0], [0, 0, 1, 1]), effective_units([1, 1, 0, 0], [0, 1, 2, 3])
+    (2.0, 4.0)
+    >>> effective_units([1, 1, 1, 1], [0, 0, 1, 1])
+    2.0
+    """
+    x = np.asarray(right, np.float64)
+    index = np.unique(np.asarray(groups), return_inverse=True)[1]
+    rest = x - x.mean()
+    of_groups = float((np.bincount(index, weights=rest) ** 2).sum())
+    within = float((rest**2).sum())
+    if within < 1e-12:
+        return float(index.max() + 1)
+    return float(np.clip(len(x) * within / max(of_groups, 1e-12), 1, len(x)))
+
+
+def _of_few_groups(ahead: float, known: Float, n_groups: int) -> float:
+    """Return p of a t test whose error is that of the draws."""
+    if n_groups < 2:
+        return 1.0
+    se = float(known.std()) * math.sqrt(n_groups / (n_groups - 1))
+    if se < 1e-12:
+        return float(ahead <= 1e-12)
+    return float(stats.t.sf(ahead / se, n_groups - 1))
+
+
 def noninferiority_of_trainings(
-    model: TrialMetric, reference: TrialMetric, metric: str, *, margin: float, n_units: int
+    model: TrialMetric, reference: TrialMetric, metric: str, *, margin: float, n_independent: float
 ) -> NonInferiority:
     """Test the same where both networks would be trained anew, from other seeds.
 
@@ -141,8 +198,8 @@ def noninferiority_of_trainings(
         What was compared.
     margin : float
         Above 0, on the metric's scale.
-    n_units : int
-        Test pieces, for the least p.
+    n_independent : float
+        See `noninferiority`.
 
     Returns
     -------
@@ -158,8 +215,8 @@ def noninferiority_of_trainings(
     --------
     >>> from histograft.stats.crossed import mean_metric
     >>> right = [[1, 1, 0, 1] * 100, [1, 1, 0, 1] * 100]
-    >>> teacher = mean_metric(right, range(400))
-    >>> result = noninferiority_of_trainings(teacher, teacher, "accuracy", margin=0.02, n_units=400)
+    >>> one = mean_metric(right, range(400))
+    >>> result = noninferiority_of_trainings(one, one, "top-1", margin=0.02, n_independent=400)
     >>> result.difference, round(result.p_value, 4)  # 0.98 ** 400
     (0.0, 0.0003)
     """
@@ -169,19 +226,19 @@ def noninferiority_of_trainings(
     if found.n_trials > 1:
         ahead = found.value + margin > 1e-12
         two_sided = 0.0 if math.isnan(found.p_value) else found.p_value  # no scatter at all
-        p = max(two_sided / 2 if ahead else 1 - two_sided / 2, least_p(margin, n_units))
+        p = max(two_sided / 2 if ahead else 1 - two_sided / 2, least_p(margin, n_independent))
     return NonInferiority(metric, found.value, found.low, found.high, float(margin), p, LEVEL)
 
 
-def least_p(margin: float, n: int) -> float:
-    """Return the chance that n pieces show no loss where a share of the margin is lost.
+def least_p(margin: float, n: float) -> float:
+    """Return the chance that n independent pieces show no loss where a share of the margin is lost.
 
     Examples
     --------
     >>> round(least_p(0.02, 183), 4)
     0.0248
     """
-    return max(0.0, 1 - margin) ** n
+    return float(max(0.0, 1 - margin) ** n)
 
 
 def _check_margin(margin: float) -> None:
@@ -189,15 +246,26 @@ def _check_margin(margin: float) -> None:
         raise InputError(f"a margin of {margin}", "state how much may be lost, above 0")
 
 
-def least_units(margin: float, level: float = 0.95) -> int:
-    """Return how many pieces a claim needs at least, if not one of them is lost.
+def least_units(margin: float, n_tests: int = 1, level: float = 0.95) -> int:
+    """Return how many independent pieces a claim needs at least, if not one of them is lost.
+
+    Parameters
+    ----------
+    margin : float
+        Above 0.
+    n_tests : int, default 1
+        Scales and conditions that are tested together: the first of them has so much less of
+        the error to itself, by Holm's method.
+    level : float, default 0.95
+        Of the interval.
 
     Examples
     --------
-    >>> least_units(0.02), least_units(0.05)
-    (183, 72)
+    >>> least_units(0.02), least_units(0.05), least_units(0.02, 8)
+    (183, 72, 286)
     """
-    return 1 if margin >= 1 else math.ceil(math.log((1 - level) / 2) / math.log(1 - margin))
+    error = (1 - level) / 2 / n_tests
+    return 1 if margin >= 1 else math.ceil(math.log(error) / math.log(1 - margin) - 1e-9)
 
 
 def over_scales(results: Sequence[NonInferiority]) -> list[NonInferiority]:

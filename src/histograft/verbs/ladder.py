@@ -16,6 +16,7 @@ from histograft.verbs.ladder_costs import COSTS, cost_table
 from histograft.verbs.ladder_gains import gain_rows
 from histograft.verbs.ladder_page import ladder_page
 from histograft.verbs.ladder_paper import paper_sections, tables_as_printed, tell_tables
+from histograft.verbs.ladder_results import RESULTS_FILE, results_table
 from histograft.verbs.ladder_tables import (
     Rung,
     find_rungs,
@@ -98,8 +99,11 @@ class Ladder:
         require_at_least(self.repeats, 0, "repeats")
         require_at_least(self.fields, 0, "fields")
         require_at_least(self.seed, 0, "seed")
-        if not self.margin > 0:
-            raise InputError(f"--margin is {self.margin}", "give more than 0, such as 0.02")
+        if not 0 < self.margin < 1:
+            raise InputError(
+                f"--margin is {self.margin:g}",
+                "give a share above 0 and below 1: 0.02 is a loss of 2 points",
+            )
 
 
 PRESETS: dict[str, dict[str, Any]] = {"paper": {"published": True}, "recommended": {}}
@@ -118,8 +122,8 @@ def ladder(config: Ladder, reporter: Reporter = SILENT) -> Artefact:
     Returns
     -------
     Artefact
-        Of kind ``report``: ``index.html``, ``ladder.csv``, ``comparisons.csv``, ``sizes.csv`` and
-        ``figures/``.
+        Of kind ``report``: ``index.html``, ``ladder.csv``, ``results.csv``, ``comparisons.csv``,
+        ``costs.csv``, ``sizes.csv`` and ``figures/``.
 
     Raises
     ------
@@ -161,6 +165,7 @@ def ladder(config: Ladder, reporter: Reporter = SILENT) -> Artefact:
         )
         tables = {LADDER: ladder_table(judged, costs), COMPARISONS: compared}
         tables |= {SIZES: _sizes(patches), COSTS: cost_table(costs, patches)}
+        tables[RESULTS_FILE] = results_table(judged, tables[LADDER], compared)
         if ablation:
             tables[ABLATION] = ablation_table(rungs, ablation, config.seed)
         for name, table in tables.items():

@@ -48,9 +48,10 @@ HOW = (
 TESTS = (
     "A condition is non-inferior where p, after Holm over all conditions and scales of the table, "
     "is at most 0.025: then a loss of the margin or more is refuted. That a difference was not "
-    "found proves nothing by itself, and p is never less than n test pieces without one loss could "
-    "show: (1 − margin)ⁿ. These networks: the bootstrap of patients (or what is known of them). "
-    "New seeds too: by the crossed test, each student beside the teacher of its seed; it is the "
+    "found proves nothing by itself. p is the largest of three: of the bootstrap of patients (or "
+    "what is known of them); of a t test with their standard error, which holds back claims from "
+    "few patients; and (1 − margin)ⁿ, what n independent pieces without one loss could show.",
+    "New seeds too: by the crossed test, each student beside the teacher of its seed. It is the "
     "answer to what a new training would give, and three seeds seldom suffice for it.",
 )
 WITH_SEEDS = (

@@ -77,6 +77,8 @@ class Judged:
         are too.
     n_groups : int
         Of the test pieces.
+    n_independent : float
+        How many independent pieces would tell as much.
     of_units : dict of str to BootstrapDraws
         The same where a "slide" or a "group", such as a patient, is decided by the mean over its
         pieces; without those that are unknown.
@@ -91,6 +93,7 @@ class Judged:
     tests: dict[int, NonInferiority]
     kind: str
     n_groups: int
+    n_independent: float
     of_units: dict[str, BootstrapDraws] = field(default_factory=dict)
     mixed: dict[str, int] = field(default_factory=dict)
     anew: dict[int, NonInferiority] = field(default_factory=dict)
@@ -174,7 +177,7 @@ def judge(
     seed : int
         Of the draws.
     """
-    from histograft.stats.noninferiority import noninferiority, over_scales
+    from histograft.stats.noninferiority import effective_units, noninferiority, over_scales
     from histograft.stats.piece_levels import unit_means
     from histograft.stats.rd_bootstrap import rd_bootstrap
     from histograft.stats.rd_metrics import PAPER_METRICS, RD_METRICS
@@ -189,10 +192,14 @@ def judge(
         n_draws=n_draws,
         rng=generator(seed, "ladder"),
     )
-    results = [noninferiority(draws, i, 0, HEADLINE, margin=margin) for i in range(1, len(rungs))]
+    n = effective_units((probabilities[0].argmax(-1) == truth).mean(0), groups)
+    results = [
+        noninferiority(draws, i, 0, HEADLINE, margin=margin, n_independent=n)
+        for i in range(1, len(rungs))
+    ]
     tests = dict(enumerate(over_scales(results), start=1))
-    anew = _trained_anew(truth, probabilities, groups, margin)
-    judged = Judged(list(rungs), draws, tests, kind, draws.n_groups, anew=anew)
+    anew = _trained_anew(truth, probabilities, groups, margin, n)
+    judged = Judged(list(rungs), draws, tests, kind, draws.n_groups, n, anew=anew)
     for unit, names in larger_units(rungs, groups, kind).items():
         units = unit_means(truth, probabilities, names)
         judged.mixed[unit] = len(units.mixed)
@@ -211,7 +218,11 @@ def judge(
 
 
 def _trained_anew(
-    truth: NDArray[np.int64], probabilities: NDArray[np.float64], groups: list[str], margin: float
+    truth: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    groups: list[str],
+    margin: float,
+    n_independent: float,
 ) -> dict[int, NonInferiority]:
     """Test against the teacher where both are trained from new seeds; the first is the teacher."""
     import numpy as np
@@ -225,7 +236,9 @@ def _trained_anew(
     right = probabilities.argmax(-1) == truth
     teacher, *others = (mean_metric(of_rung, index) for of_rung in right)
     results = [
-        noninferiority_of_trainings(other, teacher, HEADLINE, margin=margin, n_units=len(truth))
+        noninferiority_of_trainings(
+            other, teacher, HEADLINE, margin=margin, n_independent=n_independent
+        )
         for other in others
     ]
     return dict(enumerate(over_scales(results), start=1))

@@ -74,9 +74,10 @@ def answer(judged: Judged, costs: Mapping[float, Mapping[str, float]]) -> str:
     tested = counted(judged.draws.n_units, "piece")
     if judged.kind != "piece":
         tested += f" of {counted(judged.n_groups, judged.kind)}"
-    needed = least_units(margin)
     if found is None:
-        few = f"; at least {needed} are needed" if judged.draws.n_units < needed else ""
+        needed, there = least_units(margin, len(judged.tests)), judged.n_independent
+        few = f", which tell as much as {there:.0f} independent ones; {needed} or more are needed"
+        few = few if there < needed else ""
         return (
             f"At no scale coarser than the teacher's ({scale_name(teacher)}) is it shown that "
             f"{lost} are lost ({tested} tested{few}).{doubt}"
