@@ -169,6 +169,20 @@ def test_a_teacher_answers_to_each_flip_once():
     assert reads == [5 * len(SIZES), len(SIZES)]
 
 
+def test_a_teacher_sees_pieces_by_its_own_mean_and_deviation():
+    own = ((0.7, 0.5, 0.6), (0.2, 0.25, 0.15))
+    master = drawn_network(respec(mean=own[0], std=own[1]), seed=0).eval()
+    fabric = make_fabric("cpu", "32-true")
+    guide = teacher.Teacher(master, SPEC, DistillationLoss(resize="max-pool"), fabric)
+    raw = torch.from_numpy(images().images[0])[None].permute(0, 3, 1, 2)
+    logits, (target,) = guide.outputs(raw, (1, 1))
+    with torch.no_grad():
+        x = (raw / 255 - torch.tensor(own[0])[:, None, None]) / torch.tensor(own[1])[:, None, None]
+        torch.testing.assert_close(logits, master(x), rtol=1e-4, atol=1e-5)
+        highest = master.forward_map(x).amax((2, 3), keepdim=True)
+    torch.testing.assert_close(target, highest, rtol=1e-4, atol=1e-5)
+
+
 def test_a_teacher_answers_without_dropout():
     spec = respec(architecture="resnet10t", kwargs={"norm_groups": 8, "drop_rate": 0.5})
     master = drawn_network(spec, seed=0).train()
@@ -241,6 +255,31 @@ def test_validation_judges_and_selects(monkeypatch):
     patient = PieceRegime(augment="none", epochs=9, batch_size=3, lr=0.3, patience=1)
     short = fit_pieces(drawn_network(SPEC, seed=0), pieces(), val, regime=patient, run=CPU)
     assert len(short.history) == short.best_epoch + 1
+
+
+@pytest.mark.parametrize(("judge", "best"), [("macro-f1", 2), ("loss", 3)])
+def test_the_best_epoch_has_the_highest_f1_or_the_lowest_loss(monkeypatch, judge, best):
+    rows = iter([(0.9, 0.2), (0.8, 0.6), (0.7, 0.6), (0.7, 0.5)])  # the first of equals
+    monkeypatch.setattr(
+        piece_loop.PieceLoop,
+        "_validate",
+        lambda _: dict(zip(("val_loss", "val_macro_f1"), next(rows), strict=True)),
+    )
+    regime = PieceRegime(augment="none", epochs=4, batch_size=3, select="best", judge=judge)
+    result = fit_pieces(drawn_network(SPEC, seed=0), pieces(), pieces(), regime=regime, run=CPU)
+    assert result.best_epoch == best
+
+
+def test_the_validation_loss_weighs_classes_as_the_training_does():
+    regime = PieceRegime(augment="none", epochs=1, batch_size=3, class_weights=True)
+    val, network = Pieces(images(1, SIZES[:4], seed=5), LABELS[:4]), drawn_network(SPEC, seed=0)
+    labels = np.array([0, 0, 0, 0, 1, 0, 2])
+    result = fit_pieces(network, pieces(labels), val, regime=regime, run=CPU)
+    with torch.no_grad():
+        logits = torch.cat([network(tensor(i)) for i in val.images.images])
+    weight = balanced_weights(torch.from_numpy(labels), 3)
+    expected = functional.cross_entropy(logits, torch.from_numpy(LABELS[:4]), weight)
+    assert result.history[0]["val_loss"] == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_macro_f1_is_that_of_scikit_learn():

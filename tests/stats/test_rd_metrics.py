@@ -16,6 +16,7 @@ from sklearn.metrics import (
 )
 
 from histograft.core.errors import InputError
+from histograft.stats import rd_bootstrap as rd_bootstrap_module
 from histograft.stats.metrics import accuracy, confusion
 from histograft.stats.piece_levels import unit_means
 from histograft.stats.rd_bootstrap import published_interval, rd_bootstrap
@@ -172,6 +173,20 @@ def test_draws_are_the_mean_over_seeds_of_each():
     found = rd_bootstrap(truth, p, list("abcd"), n_draws=5, rng=np.random.default_rng(0))
     assert found.value(0, "accuracy_top1") == 0.5
     assert (found.draws[0, 0] == 0.5).all()
+    # F1 of each training, not of both together: 1, and (2/3 + 0) / 2 where all is called class 0
+    p = np.stack([sure, np.eye(2)[[0, 0, 0, 0]]])[None]
+    found = rd_bootstrap(truth, p, list("abcd"), n_draws=5, rng=np.random.default_rng(0))
+    assert found.value(0, "macro_f1") == pytest.approx(2 / 3)
+    assert found.draws[0, found.metrics.index("macro_f1")] == pytest.approx(2 / 3)
+
+
+def test_draws_are_made_in_blocks_that_follow_each_other(monkeypatch):
+    truth = np.array([0, 0, 1, 1])
+    monkeypatch.setattr(rd_bootstrap_module, "_BLOCK_CELLS", 40)  # 10 draws of 2 × 2 counts
+    sure = np.eye(2)[truth][None, None]
+    found = rd_bootstrap(truth, sure, list("abcd"), n_draws=25, rng=np.random.default_rng(0))
+    assert found.draws.shape[-1] == 25
+    assert (found.draws == 1).all()
 
 
 @pytest.mark.parametrize(
