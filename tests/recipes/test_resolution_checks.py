@@ -51,7 +51,11 @@ def test_a_ladder_that_can_be_trained(folders):
         # 64 px at a quarter are 16 px
         ({"levels": (2, 4)}, "level 4 are smaller than the network's stride of 32 px", "--ladder"),
         ({"name": "plain", "select": "best"}, "plain has none", "--val-of-train 0.15"),
-        ({"more": "overlap"}, "group.s. of the test pieces", "take them out"),
+        (
+            {"more": "overlap"},
+            "shares 4 images .12.png, .* and 1 more. and 2 groups .p6, p7.",
+            "take them out",
+        ),
         # four patients of two pieces: 40 and 50 % both take two of them
         ({"shares": (0.4, 0.5)}, "share 0.4. and .* are both 4 pieces", "further apart"),
     ],

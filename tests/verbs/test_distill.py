@@ -188,7 +188,7 @@ def test_what_does_not_fit_is_refused(world, tmp_path):
 def test_unlabelled_pieces_of_the_test_patients_are_refused(world, tmp_path):
     write_pieces(tmp_path / "overlap", 4, first=12, splits=("train",))  # p6 and p7 are tested
     fine, coarse = levels(tmp_path / "overlap", 1, 2)
-    with pytest.raises(InputError, match=r"2 group\(s\) of the test .*such as p6"):
+    with pytest.raises(InputError, match=r"2 groups \(p6, p7\) with the test pieces"):
         run(world, "x", **world["pair"], unlabelled=coarse, unlabelled_fine=fine)
 
 
@@ -203,7 +203,7 @@ def test_unlabelled_pieces_of_the_test_slides_are_refused(tmp_path):
         paths += levels(tmp_path / name, 1, 2)
     fine, coarse, more_fine, more = paths
     sets = Sets(*(open_artefact(path, "patches") for path in (coarse, fine, more, more_fine)))
-    with pytest.raises(InputError, match=r"0 image.*0 group.*2 slide\(s\) of .*such as s6"):
+    with pytest.raises(InputError, match=r"shares 2 slides \(s6, s7\) with the test"):
         check_unlabelled(sets)
 
 
@@ -223,7 +223,7 @@ def test_validation_pieces_that_are_learned_from_are_told(world, tmp_path):
         )
         distill(config, Listener())
     assert len(heard) == 1
-    assert "2 group(s)" in heard[0]
+    assert "2 groups (p4, p5) with the validation pieces" in heard[0]
 
 
 def test_pieces_of_another_level_are_refused(world):

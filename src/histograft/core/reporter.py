@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -27,6 +27,30 @@ def counted(number: int, noun: str) -> str:
     ('1 slide', '0 tiles', '1,200 patients')
     """
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def listed(names: Iterable[str], most: int = 3) -> str:
+    """Write the first of some names, and how many more there are.
+
+    Parameters
+    ----------
+    names : iterable of str
+        All of them, in the order to be shown.
+    most : int
+        How many are written.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> listed(["a", "b"]), listed("abcde")
+    ('a, b', 'a, b, c and 2 more')
+    """
+    every = list(names)
+    more = f" and {len(every) - most:,} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more
 
 
 class Task(Protocol):

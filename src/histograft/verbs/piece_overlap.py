@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from histograft.core.artefact import Artefact
 from histograft.core.errors import InputError
-from histograft.core.reporter import Reporter
+from histograft.core.reporter import Reporter, counted, listed
 from histograft.verbs.networks import TUNED_ON, group_key, seen_in, tuned_on
 from histograft.verbs.patch_images import load_patches
 from histograft.verbs.piece_pairs import Sets
@@ -25,13 +25,11 @@ def check_unlabelled(sets: Sets) -> None:
     """
     if sets.unlabelled is None:
         return
-    found = _shared(sets, "test")
-    if any(found.values()):
-        raise InputError(
-            f"{sets.unlabelled.path} holds {_counted(found)} of the test pieces of "
-            f"{sets.coarse.path}{_example(found)}",
-            "take them out of the unlabelled set; groups and slides of both sets must have names "
-            "of their own",
+    table = load_patches(sets.coarse)
+    found = in_common(table[table["split"] == "test"], load_patches(sets.unlabelled))
+    if found:
+        raise overlapping(
+            str(sets.unlabelled.path), f"the test pieces of {sets.coarse.path}", found
         )
 
 
@@ -39,36 +37,56 @@ def tell_of_validation(sets: Sets, reporter: Reporter) -> None:
     """Warn where an epoch is chosen by pieces that the student learned from."""
     if sets.unlabelled is None:
         return
-    found = _shared(sets, "val")
-    if any(found.values()):
+    table = load_patches(sets.coarse)
+    found = in_common(table[table["split"] == "val"], load_patches(sets.unlabelled))
+    if found:
         reporter.warn(
-            f"{sets.unlabelled.path} holds {_counted(found)} of the validation pieces: the epoch "
-            "is chosen by pieces that were learned from"
+            f"{sets.unlabelled.path} shares {_counted(found)} with the validation pieces: the "
+            "epoch is chosen by pieces that were learned from"
         )
 
 
-def _shared(sets: Sets, split: str) -> dict[str, set[str]]:
-    """Images, groups and slides that unlabelled pieces and those of a split have in common."""
-    assert sets.unlabelled is not None
-    known, more = load_patches(sets.coarse), load_patches(sets.unlabelled)
-    held_out = known[known["split"] == split]
-    named = [rows[rows["group_source"] != "image"] for rows in (held_out, more)]
-    found = {
-        "image": set(held_out["source_sha256"]) & set(more["source_sha256"]),
-        "group": set(named[0]["group"]) & set(named[1]["group"]),
-    }
-    if "slide_id" in held_out and "slide_id" in more:
-        found["slide"] = set(held_out["slide_id"].dropna()) & set(more["slide_id"].dropna())
-    return found
+def in_common(held_out: pd.DataFrame, more: pd.DataFrame) -> dict[str, list[str]]:
+    """Find images, groups and slides that are in two tables.
+
+    Parameters
+    ----------
+    held_out, more : pandas.DataFrame
+        Patches tables, or tables of `histograft.verbs.piece_samples.Samples`.
+
+    Returns
+    -------
+    dict of str to list of str
+        Sorted names, by what they are names of; images as `more` calls their files. Empty where
+        nothing is shared.
+    """
+    file = "source_file" if "source_file" in more else "file"
+    copies = more.loc[more["source_sha256"].isin(set(held_out["source_sha256"])), file]
+    found = {"image": set(copies)}
+    named = [set(t.loc[t["group_source"] != "image", "group"]) for t in (held_out, more)]
+    found["group"] = named[0] & named[1]
+    slides = [_slides_of(table) for table in (held_out, more)]
+    found["slide"] = slides[0] & slides[1]
+    return {kind: sorted(map(str, names)) for kind, names in found.items() if names}
 
 
-def _counted(found: dict[str, set[str]]) -> str:
-    return ", ".join(f"{len(names)} {kind}(s)" for kind, names in found.items())
+def _slides_of(table: pd.DataFrame) -> set[str]:
+    column = next((name for name in ("slide_id", "slide") if name in table), None)
+    return set() if column is None else set(table[column].dropna())
 
 
-def _example(found: dict[str, set[str]]) -> str:
-    named = found["group"] or found.get("slide")
-    return f" (such as {min(named)})" if named else ""
+def overlapping(more: str, held_out: str, found: dict[str, list[str]]) -> InputError:
+    """Say what unlabelled pieces share with those to be tested."""
+    return InputError(
+        f"{more} shares {_counted(found)} with {held_out}",
+        "take them out of the unlabelled set; groups and slides of both sets must have names "
+        "of their own",
+    )
+
+
+def _counted(found: dict[str, list[str]]) -> str:
+    parts = [f"{counted(len(names), kind)} ({listed(names)})" for kind, names in found.items()]
+    return " and ".join(parts)
 
 
 def rows_seen(rows: pd.DataFrame, seen: set[tuple[str, str]]) -> list[bool]:
