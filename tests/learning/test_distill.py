@@ -221,6 +221,25 @@ def test_both_scales_of_a_piece_meet_the_same_change(monkeypatch):
     )
 
 
+def test_each_epoch_draws_anew_and_each_piece_apart(monkeypatch):
+    drawn = set()
+    draw = piece_loop.draw_change
+
+    def spy(rule, **key):
+        drawn.add((rule, *key.values()))
+        return draw(rule, **key)
+
+    monkeypatch.setattr(piece_loop, "draw_change", spy)
+    regime = PieceRegime(augment="flips", epochs=2, batch_size=3, seed=4)
+    fit_pieces(drawn_network(SPEC, seed=0), pieces(), pieces(), regime=regime, run=CPU)
+    assert drawn == {
+        (rule, 4, epoch, i)
+        for rule in ("flips", "none")  # of training and of validation pieces
+        for epoch in range(2)
+        for i in range(len(SIZES))
+    }
+
+
 def test_fine_tuning_leaves_all_but_the_dense_layer():
     network = drawn_network(SPEC, seed=0)
     before = state_to_save(network)
@@ -270,8 +289,8 @@ def test_the_best_epoch_has_the_highest_f1_or_the_lowest_loss(monkeypatch, judge
     assert result.best_epoch == best
 
 
-def test_the_validation_loss_weighs_classes_as_the_training_does():
-    regime = PieceRegime(augment="none", epochs=1, batch_size=3, class_weights=True)
+def test_the_validation_loss_weighs_classes_as_the_training_does_and_augments_nothing():
+    regime = PieceRegime(augment="jitter-flips-turns", epochs=1, batch_size=3, class_weights=True)
     val, network = Pieces(images(1, SIZES[:4], seed=5), LABELS[:4]), drawn_network(SPEC, seed=0)
     labels = np.array([0, 0, 0, 0, 1, 0, 2])
     result = fit_pieces(network, pieces(labels), val, regime=regime, run=CPU)

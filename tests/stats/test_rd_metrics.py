@@ -173,6 +173,7 @@ def test_draws_are_the_mean_over_seeds_of_each():
     found = rd_bootstrap(truth, p, list("abcd"), n_draws=5, rng=np.random.default_rng(0))
     assert found.value(0, "accuracy_top1") == 0.5
     assert (found.draws[0, 0] == 0.5).all()
+    assert found.draws[0, found.metrics.index("macro_auroc")] == pytest.approx(0.5)
     # F1 of each training, not of both together: 1, and (2/3 + 0) / 2 where all is called class 0
     p = np.stack([sure, np.eye(2)[[0, 0, 0, 0]]])[None]
     found = rd_bootstrap(truth, p, list("abcd"), n_draws=5, rng=np.random.default_rng(0))
