@@ -4,6 +4,7 @@ import functools
 import math
 import operator
 import os
+import time
 
 import psutil
 import pytest
@@ -15,6 +16,7 @@ from histograft.core.executor import (
     InProcessExecutor,
     available_cores,
     available_memory,
+    end_workers,
     map_in_order,
     open_executor,
 )
@@ -94,6 +96,24 @@ def test_a_negative_number_of_workers_is_refused():
 
 def test_cores_are_those_of_this_process():
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
+
+
+def test_workers_are_ended_in_the_middle_of_their_work():
+    begun = time.perf_counter()
+    executor = open_executor(2).__enter__()
+    try:
+        future = executor.submit(time.sleep, 60)
+        while not future.running():
+            time.sleep(0.01)
+        [*processes] = executor._processes.values()
+        end_workers(executor)
+        for process in processes:
+            process.join(10)
+        assert not any(process.is_alive() for process in processes)
+        assert time.perf_counter() - begun < 50
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def groups(tmp_path, line, limits):

@@ -33,7 +33,7 @@ from histograft.verbs.report_sections import Sketch
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 4
+VERSION = 5
 PAGE = "index.html"
 LADDER = "ladder.csv"
 COMPARISONS = "comparisons.csv"
