@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from histograft.core.artefact import Artefact, open_artefact
 from histograft.core.errors import InputError
-from histograft.core.reporter import Reporter
+from histograft.core.reporter import Reporter, listed
 from histograft.stats.noninferiority import least_units
 from histograft.verbs.distill import Distill
 from histograft.verbs.ladder import Ladder
@@ -32,7 +32,9 @@ def check_trainings(trainings: Sequence[Distill]) -> None:
         pieces are smaller than the network's stride; two unlabelled sets are equally large.
     """
     opened = lru_cache(maxsize=None)(lambda path: open_artefact(path, "patches"))
-    _check_splits(opened(trainings[0].patches), trainings[0])
+    first = opened(trainings[0].patches)
+    splits = set(load_patches(first)["split"])
+    check_splits(splits, str(first.facts["dataset"]), trainings[0].select)
     folders: dict[Path, None] = {}
     sizes: dict[tuple[Path, int], str] = {}
     seen = set()
@@ -55,7 +57,10 @@ def check_trainings(trainings: Sequence[Distill]) -> None:
                 f"{other} and {name} are both {n} pieces, which a ladder cannot tell apart",
                 "shares go by whole groups: give shares that are further apart, or one of the two",
             )
-    _check_stride([opened(path) for path in folders], trainings[0])
+    stride = network_stride(trainings[0].arch, trainings[0].norm_groups)
+    for artefact in map(opened, folders):
+        pieces = {float(artefact.facts["level"]): _sized(artefact)}
+        refuse_small(artefact.facts["dataset"], pieces, stride)
 
 
 def tell_of_few_pieces(report: Ladder, n_seeds: int, reporter: Reporter) -> None:
@@ -83,41 +88,81 @@ def tell_of_few_pieces(report: Ladder, n_seeds: int, reporter: Reporter) -> None
         )
 
 
-def _check_splits(pieces: Artefact, training: Distill) -> None:
-    splits = set(load_patches(pieces)["split"])
+def check_splits(splits: Collection[str], name: str, select: str) -> None:
+    """Refuse a set without rows to learn from, to be tested on, or to choose an epoch by.
+
+    Parameters
+    ----------
+    splits : collection of str
+        Splits that have rows.
+    name : str
+        What the set is called, for messages.
+    select : {"last", "best"}
+        Which epoch's weights are kept.
+    """
     for split, use in (("train", "to learn from"), ("test", "to be tested on")):
         if split not in splits:
             raise InputError(
-                f"{pieces.facts['dataset']} has no pieces {use}",
+                f"{name} has no pieces {use}",
                 f"write {split} into the column split of some groups, or leave the column out",
             )
-    if training.select == "best" and "val" not in splits:
+    if select == "best" and "val" not in splits:
         raise InputError(
-            f"--select best chooses an epoch by validation pieces, and {pieces.facts['dataset']} "
-            "has none",
+            f"--select best chooses an epoch by validation pieces, and {name} has none",
             "write val (or dev) into the column split of some groups; or give --val-of-train 0.15 "
             "to take them from the training groups; or --select last, as the paper did where it "
             "had none",
         )
 
 
-def _check_stride(artefacts: Sequence[Artefact], training: Distill) -> None:
+def network_stride(arch: str, norm_groups: int) -> int:
+    """Return how many pixels a place of the network's last map is wide.
+
+    Raises
+    ------
+    InputError
+        There is no such architecture, or it does not take so many groups.
+    """
     from histograft.learning.network import NetworkSpec
     from histograft.learning.shapes import shape_only
 
-    kwargs = {"norm_groups": training.norm_groups}
-    spec = NetworkSpec(training.arch, ("a", "b"), kwargs=kwargs, hidden=())
-    stride = shape_only(spec).stride
-    for artefact in artefacts:
-        table = load_patches(artefact)
-        pieces = Pieces(artefact, table)
-        shapes = [pieces.shape(i) for i in range(len(pieces))]
-        small = [i for i, shape in enumerate(shapes) if min(shape) < stride]
-        if small:
-            height, width = shapes[small[0]]
-            raise InputError(
-                f"{len(small)} of {len(shapes)} pieces of {artefact.facts['dataset']} at level "
-                f"{artefact.facts['level']:g} are smaller than the network's stride of {stride} px "
-                f"(such as {table['source_file'].iloc[small[0]]}: {width} × {height} px)",
-                "leave this level out of --ladder, or these pieces out of the table",
-            )
+    spec = NetworkSpec(arch, ("a", "b"), kwargs={"norm_groups": norm_groups}, hidden=())
+    return shape_only(spec).stride
+
+
+def refuse_small(
+    name: object, pieces: Mapping[float, Sequence[tuple[str, tuple[int, int]]]], stride: int
+) -> None:
+    """Refuse pieces that the network would shrink to nothing.
+
+    Parameters
+    ----------
+    name : object
+        What the set is called, for messages.
+    pieces : mapping
+        By level: file and (width, height) of each piece.
+    stride : int
+        Of `network_stride`.
+    """
+    small = {
+        level: [(file, size) for file, size in given if min(size) < stride]
+        for level, given in pieces.items()
+    }
+    levels = sorted(level for level, found in small.items() if found)
+    if not levels:
+        return
+    found = small[levels[0]]
+    shown = [f"{file}: {width} × {height} px" for file, (width, height) in found]
+    of_levels = ", ".join(f"{level:g}" for level in levels)
+    raise InputError(
+        f"{len(found)} of {len(pieces[levels[0]])} pieces of {name} at level {levels[0]:g} are "
+        f"smaller than the network's stride of {stride} px ({listed(shown)})",
+        f"leave {of_levels} out of --ladder, or such pieces out of the table",
+    )
+
+
+def _sized(artefact: Artefact) -> list[tuple[str, tuple[int, int]]]:
+    """File and (width, height) of each piece of an artefact."""
+    table = load_patches(artefact)
+    pieces = Pieces(artefact, table)
+    return [(str(file), pieces.shape(i)[::-1]) for i, file in enumerate(table["source_file"])]

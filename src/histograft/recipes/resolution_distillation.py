@@ -10,6 +10,7 @@ from histograft.core.artefact import Artefact, open_artefact
 from histograft.core.configuration import Role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
+from histograft.recipes.ladder_given import check_given
 from histograft.recipes.ladder_plan import (
     levels_of,
     plan_ladder,
@@ -240,6 +241,7 @@ def resolution_distillation(
     steps = plan_ladder(config, finest)
     if config.print_commands:
         return "\n".join(command_line(verb, step, None) for verb, step in steps)
+    check_given(config, steps[-1][1], finest, reporter)
     recipe = Recipe(config.out, reporter)
     for verb, step in steps:
         if verb == "rescale":

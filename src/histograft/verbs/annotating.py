@@ -80,7 +80,7 @@ def with_splits(
     """Add the split of each image: obeyed where one is stated, else drawn over groups."""
     from histograft.stats.folds import split_groups
 
-    stated = _stated_split(table, config, source, reporter)
+    stated = stated_split(table, config, source, reporter)
     if stated is not None:
         table["split"], table["split_source"] = stated
         if config.val_of_train and not (table["split"] == "val").any():
@@ -165,7 +165,7 @@ def parse_limits(per_class: Sequence[str]) -> dict[str, int]:
     return limits
 
 
-def _stated_split(
+def stated_split(
     table: pd.DataFrame, config: Standardize, source: Source, reporter: Reporter
 ) -> tuple[pd.Series, str] | None:
     """Read the requested column where it divides the set, else a filled column ``split``."""

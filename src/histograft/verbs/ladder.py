@@ -90,7 +90,7 @@ class Ladder:
     repeats: Annotated[int, Role.EXECUTION] = 3
     fields: int = 4
     title: str = "How far can the resolution be lowered?"
-    commands: tuple[str, ...] = ()
+    commands: Annotated[tuple[str, ...], Role.EXECUTION] = ()
     seed: int = 0
     device: Annotated[Literal["auto", "cpu", "cuda"], Role.EXECUTION] = "auto"
 

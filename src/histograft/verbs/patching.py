@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -185,8 +187,23 @@ def read_image(path: Path, name: str, max_pixels: int) -> DecodedImage:
     """Read and decode an image, or raise an `ImageError` with the reason in one word."""
     from histograft.imaging.read import decode_image
 
-    try:
+    with _explained(name):
         data = path.read_bytes()
+    return decode_image(data, name, max_pixels=max_pixels)
+
+
+def read_image_size(path: Path, name: str, max_pixels: int) -> tuple[int, int]:
+    """Read (width, height) from the header of an image, or raise as `read_image` would."""
+    from histograft.imaging.read import read_size
+
+    with _explained(name), path.open("rb") as file:
+        return read_size(file, name, max_pixels=max_pixels)
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError as error:
         raise ImageError(
             "absent", f"{name} does not exist", "correct the table or add the file"
@@ -197,7 +214,6 @@ def read_image(path: Path, name: str, max_pixels: int) -> DecodedImage:
             f"{name} cannot be read ({error.strerror})",
             "correct the table, or the file's name or rights",
         ) from error
-    return decode_image(data, name, max_pixels=max_pixels)
 
 
 def _read_mask(job: ImageJob, image: DecodedImage) -> NDArray[Any] | None:

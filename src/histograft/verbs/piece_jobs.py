@@ -75,6 +75,28 @@ def piece_jobs(table: pd.DataFrame, config: Rescale, source: Source, out: Path) 
     ]
 
 
+def planned_size(
+    width: int, height: int, native_mpp: float | None, config: Rescale
+) -> tuple[int, int]:
+    """Return the (width, height) that `rescale_piece` will give an image, cut where it would be.
+
+    Parameters
+    ----------
+    width, height : int
+        Of the native image.
+    native_mpp : float or None
+        Its µm/px.
+    config : Rescale
+        With the level.
+    """
+    from histograft.imaging.scale_pair import central_window, level_factors, level_size
+
+    limit_level = config.max_pixels_level or config.level
+    factor, limit = level_factors([config.level, limit_level], native_mpp, kind=config.scale)
+    window = central_window(width, height, limit, config.max_pixels)
+    return level_size(*((width, height) if window is None else window[2:]), factor)
+
+
 def rescale_piece(job: PieceJob) -> ImageOutcome:
     """Decode one image, cut it where it is too large, shrink it and write it.
 
