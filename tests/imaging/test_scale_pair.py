@@ -83,7 +83,7 @@ def test_levels_of_one_image_are_pairs(width, height, first, more):
     )
 
 
-@pytest.mark.parametrize("coarse", [(125, 131), (122, 128), (128, 125), (250, 256)])
+@pytest.mark.parametrize("coarse", [(125, 130), (127, 128), (122, 128), (128, 125), (250, 256)])
 def test_pairs_that_do_not_fit(coarse):
     with pytest.raises(InputError, match="slide-7: 1000 × 1024 px"):
         check_pair((1000, 1024), coarse, 8, "slide-7")
@@ -104,8 +104,19 @@ def test_a_window_lies_inside_and_fits(width, height, factor, most):
         assert 0 <= left <= left + inner_width <= width
         assert 0 <= top <= top + inner_height <= height
         assert abs((width - inner_width) - 2 * left) <= 1
+        assert abs((height - inner_height) - 2 * top) <= 1
         found = level_size(inner_width, inner_height, factor)
         assert found[0] * found[1] <= most or min(found) == 1
+
+
+def test_a_window_is_as_large_as_may_be():
+    _, _, width, height = central_window(4000, 2000, 1, 500_000)
+    assert (width, height) == (1000, 500)
+
+
+def test_halves_are_rounded_up_also_where_the_quotient_is_a_hair_below():
+    assert level_size(33, 99, 6.6) == (5, 15)
+    assert level_size(5, 3, 2) == (3, 2)
 
 
 def test_no_limit_and_a_limit_that_cannot_be():

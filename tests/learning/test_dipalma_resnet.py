@@ -38,6 +38,8 @@ def test_parameters_and_outputs_are_those_of_torchvision_blocks():
         x = torch.randn(2, 3, 97, 121)
         torch.testing.assert_close(ours(x), twin(x), rtol=1e-4, atol=1e-5)
         assert ours.forward_features(x).shape == (2, 256, 4, 4)
+    # with gradients the maxima are taken by another way
+    torch.testing.assert_close(ours(x), twin(x), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (3, 2), (8, 7), (9, 12)])
@@ -56,7 +58,7 @@ def test_the_first_stage_is_instance_normalization():
 
 
 def test_first_weights_are_he_normal_of_the_outputs():
-    weights = DiPalmaResNet().layer4.conv2.weight.detach().numpy().ravel()
+    weights = DiPalmaResNet().layer4.conv1.weight.detach().numpy().ravel()  # of 128 channels
     assert np.std(weights) == pytest.approx(np.sqrt(2 / (256 * 9)), rel=0.01)
     assert np.mean(np.abs(weights) < np.std(weights)) == pytest.approx(0.6827, abs=0.005)
 

@@ -289,6 +289,33 @@ def test_the_best_epoch_has_the_highest_f1_or_the_lowest_loss(monkeypatch, judge
     assert result.best_epoch == best
 
 
+def test_patience_ends_after_so_many_epochs_that_are_no_better(monkeypatch):
+    rows = iter([0.9, 0.7, 0.8, 0.7, 0.6])
+    monkeypatch.setattr(piece_loop.PieceLoop, "_validate", lambda _: {"val_loss": next(rows)})
+    regime = PieceRegime(augment="none", epochs=5, batch_size=3, patience=2)
+    result = fit_pieces(drawn_network(SPEC, seed=0), pieces(), pieces(), regime=regime, run=CPU)
+    assert len(result.history) == 4
+
+
+def test_dropout_is_for_training_alone():
+    spec = respec(architecture="resnet10t", kwargs={"norm_groups": 8, "drop_rate": 0.5})
+    network, val = drawn_network(spec, seed=0), pieces()
+    regime = PieceRegime(augment="none", epochs=1, batch_size=3)
+    result = fit_pieces(network, pieces(), val, regime=regime, run=CPU)
+    with torch.no_grad():
+        logits = torch.cat([network(tensor(i)) for i in val.images.images])
+    expected = functional.cross_entropy(logits, torch.from_numpy(LABELS))
+    assert result.history[0]["val_loss"] == pytest.approx(float(expected), rel=1e-4)
+    said = piece_probabilities(network.train(), val.images, device="cpu")
+    np.testing.assert_allclose(said, torch.softmax(logits, 1), atol=1e-5)
+
+
+def test_defaults_are_those_of_the_paper():
+    regime = PieceRegime()
+    assert (regime.optimizer, regime.lr, regime.weight_decay) == ("adam", 1e-3, 1e-4)
+    assert (regime.epochs, regime.batch_size, regime.schedule) == (100, 32, "constant")
+
+
 def test_the_validation_loss_weighs_classes_as_the_training_does_and_augments_nothing():
     regime = PieceRegime(augment="jitter-flips-turns", epochs=1, batch_size=3, class_weights=True)
     val, network = Pieces(images(1, SIZES[:4], seed=5), LABELS[:4]), drawn_network(SPEC, seed=0)
@@ -381,6 +408,10 @@ def test_a_checkpoint_of_another_teacher_is_refused(tmp_path):
             distill(student, master, pieces(), regime=PLAIN, run=run)
     with pytest.raises(HistograftError, match="belongs to a run with other"):
         distill(student, master, pieces(), regime=PLAIN, run=run)
+    student, master = drawn_network(SPEC, seed=0), drawn_network(SPEC, seed=8)
+    loss = DistillationLoss(temperature=2.0)
+    with pytest.raises(HistograftError, match="belongs to a run with other"):
+        distill(student, master, pieces(), loss=loss, regime=PLAIN, run=run)
 
 
 def test_the_generator_of_the_caller_is_not_touched():

@@ -249,6 +249,9 @@ def test_a_published_interval_is_that_of_a_binomial():
     low, high = published_interval(matrix, accuracy, share=1, rng=np.random.default_rng(0))
     half = 1.96 * np.sqrt(0.8 * 0.2 / 100)
     assert (low, high) == pytest.approx((0.8 - half, 0.8 + half), abs=0.015)
+    # by default 0.68 of the pieces are drawn: wider by 1 / sqrt(0.68)
+    low, high = published_interval(matrix * 100, accuracy, rng=np.random.default_rng(0))
+    assert high - low == pytest.approx(2 * half / 10 / np.sqrt(0.68), rel=0.03)
 
 
 def test_units_of_several_classes_are_left_out_and_named():
