@@ -92,7 +92,7 @@ def end_workers(executor: Executor) -> None:
 
     For work that resumes: leaving the executor's context would wait for what is under way.
     """
-    # Python 3.14 has `terminate_workers`; before that there is no public way, and after the shutdown
+    # Python 3.14 has `terminate_workers`; before that there is no public way, and after its shutdown
     # an executor knows its processes no more.
     processes = list((getattr(executor, "_processes", None) or {}).values())
     executor.shutdown(wait=False, cancel_futures=True)

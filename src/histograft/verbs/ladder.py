@@ -175,10 +175,10 @@ def ladder(config: Ladder, reporter: Reporter = SILENT) -> Artefact:
         views = views_section(judged, patches, config.fields, sketch, config.device)
         printed = tables_as_printed(judged, tables[SIZES], patches, unlabelled)
         of_paper = paper_sections(judged, printed)
-        draft.write_text(
-            PAGE, ladder_page(config, judged, tables, costs, (sketch, views, *of_paper))
-        )
-        tell_tables(printed, reporter)
+        drawing = (sketch, views, *of_paper)
+        page = ladder_page(config, judged, tables, costs, drawing, patches)
+        draft.write_text(PAGE, page)
+        tell_tables(judged, printed, reporter)
         sentence = answer(judged, costs)
         reporter.note(sentence)
         facts = {"title": config.title, "answer": sentence, "n_rungs": len(rungs)}

@@ -59,9 +59,9 @@ def sizes_as_printed(sizes: pd.DataFrame, scales: Mapping[float, str]) -> pd.Dat
         shown = {"scale": scales[level]}
         for what in ("median", "max"):
             for side in ("height", "width"):
-                shown[f"{side}, {what}"] = f"{row[f'{side}_{what}']:g}"
+                shown[f"{what} {side}"] = f"{row[f'{side}_{what}']:g}"
         for side in ("height", "width"):
-            shown[f"{side}, quartiles"] = f"{row[f'{side}_q1']:g}–{row[f'{side}_q3']:g}"
+            shown[f"IQR {side}"] = f"{row[f'{side}_q1']:g}–{row[f'{side}_q3']:g}"
         rows.append(shown)
     return pd.DataFrame(rows)
 
@@ -190,8 +190,15 @@ def tables_as_printed(
     )
 
 
-def tell_tables(printed: Mapping[str, pd.DataFrame], reporter: Reporter) -> None:
-    """Print them."""
-    for title, table in printed.items():
+def tell_tables(judged: Judged, printed: Mapping[str, pd.DataFrame], reporter: Reporter) -> None:
+    """Print them; of the results conditions are rows, which fit into narrower terminals."""
+    names = {metric: METRICS[metric] for metric in METRICS if metric in judged.draws.metrics}
+    rows = [
+        [scale_name(rung), condition_name(rung), *(_cell(judged, m, metric) for metric in names)]
+        for m, rung in enumerate(judged.rungs)
+    ]
+    reporter.table("results, % (95 % interval)", ["scale", "condition", *names.values()], rows)
+    for title in PRINTED[2:]:
+        table = printed[title]
         if len(table):
             reporter.table(title, list(table.columns), table.to_numpy().tolist())
