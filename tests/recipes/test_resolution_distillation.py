@@ -56,6 +56,7 @@ def test_a_small_run_makes_the_report(tmp_path):
     text = page.read_text(encoding="utf-8")
     assert "run resolution-distillation" in text
     assert "µm/px of the images is unknown" in text
+    assert "Leakage report" in text
     report = open_artefact(page.parent, "report")
     RESULTS.check(pd.read_csv(report.file("results.csv")), "results.csv")
     table = pd.read_csv(report.file("ladder.csv"))

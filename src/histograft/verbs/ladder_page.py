@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from histograft.core.reporter import counted
@@ -18,6 +18,7 @@ from histograft.verbs.draw import broken
 from histograft.verbs.ladder_baselines import CROSSED
 from histograft.verbs.ladder_costs import COSTS, cost_section
 from histograft.verbs.ladder_gains import BEFORE, FEWER, LABELLED
+from histograft.verbs.ladder_leaks import leakage_caveats, leakage_section
 from histograft.verbs.ladder_tables import BASELINE, HEADLINE, TEACHER, Judged
 from histograft.verbs.ladder_told import answer, caveats, condition_name, scale_name
 from histograft.verbs.report_sections import Sketch
@@ -25,6 +26,7 @@ from histograft.verbs.report_sections import Sketch
 if TYPE_CHECKING:
     import pandas as pd
 
+    from histograft.core.artefact import Artefact
     from histograft.figures.page import Picture, Section
     from histograft.verbs.ladder import Ladder
 
@@ -88,10 +90,12 @@ def ladder_page(
     tables: Mapping[str, pd.DataFrame],
     costs: Mapping[float, Mapping[str, float]],
     drawing: tuple[Sketch, Section | None, Section, Section],
+    patches: Sequence[Artefact],
 ) -> str:
     """Write the page as HTML, and its figure by the sketch.
 
-    The sections are what networks see, results as the paper prints them, and the pieces.
+    The sections are what networks see, results as the paper prints them, and the pieces; the
+    patches are those of the levels, the finest first.
     """
     from histograft.figures.page import Page, Section, render_page
 
@@ -110,6 +114,7 @@ def ladder_page(
     made.append(cost_section(tables[COSTS], scales))
     if pieces.tables:
         made.append(pieces)
+    made.append(leakage_section(patches))
     if config.commands:
         made.append(Section("Commands", code=("\n".join(broken(c) for c in config.commands),)))
     facts = {
@@ -122,7 +127,7 @@ def ladder_page(
         config.title,
         answer(judged, costs),
         (),
-        caveats(judged),
+        (*leakage_caveats(patches), *caveats(judged)),
         tuple(section for section in made if section is not None),
         facts,
         {rung.condition: rung.networks[0].id[:16] for rung in judged.rungs[:1]},
