@@ -115,7 +115,8 @@ def test_a_window_is_as_large_as_may_be():
 
 
 def test_halves_are_rounded_up_also_where_the_quotient_is_a_hair_below():
-    assert level_size(33, 99, 6.6) == (5, 15)
+    assert level_size(33, 99, 4.4) == (8, 23)  # 7.5 and 22.5
+    assert level_size(125, 50, 1 / 0.22) == (28, 11)  # 27.5 and 11
     assert level_size(5, 3, 2) == (3, 2)
 
 
