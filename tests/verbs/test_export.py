@@ -71,6 +71,15 @@ def test_it_is_a_network_as_before(student, exported):
     assert again.id == open_artefact(exported.path).id
 
 
+def test_its_card_is_that_of_the_network_with_one_file_more(student, exported):
+    of_student, mine = (n.file("README.md").read_text().splitlines() for n in (student, exported))
+    assert [line for line in mine if line not in of_student] == [
+        "| the same from normalized images to logits | `network.onnx` |"
+    ]
+    assert len(mine) == len(of_student) + 1
+    assert any("random weights" in line for line in mine)
+
+
 def test_a_network_of_patches_takes_its_own_size_only(tmp_path):
     spec = NetworkSpec("resnet10t", ("a", "b", "c"), hidden=(8,), patch_px=64)
     torch.manual_seed(0)

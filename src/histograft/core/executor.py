@@ -92,8 +92,8 @@ def end_workers(executor: Executor) -> None:
 
     For work that resumes: leaving the executor's context would wait for what is under way.
     """
-    # Python 3.14 has `terminate_workers`; before that there is no public way, and after its shutdown
-    # an executor knows its processes no more.
+    # Python 3.14 has `terminate_workers`; before that there is no public way, and once it is shut
+    # down an executor knows its processes no more.
     processes = list((getattr(executor, "_processes", None) or {}).values())
     executor.shutdown(wait=False, cancel_futures=True)
     for process in processes:

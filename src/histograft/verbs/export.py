@@ -12,6 +12,7 @@ from histograft.core.artefact import Artefact, Draft, Identity, make_once, open_
 from histograft.core.configuration import Role, fields_with_role, require_at_least
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT, Reporter
+from histograft.verbs.model_card import CARD
 from histograft.verbs.networks import (
     SPECIFICATION,
     TUNED_ON,
@@ -108,7 +109,7 @@ def export(config: Export, reporter: Reporter = SILENT) -> Artefact:
             model, facts = _checked(network, any_size=sizes == "any", seed=config.seed, task=task)
         with draft.writing(ONNX) as path:
             path.write_bytes(model)
-        write_network_files(draft, network, _trained(source))
+        write_network_files(draft, network, _trained(source), card=_card(source))
         if TUNED_ON in source.files:
             with draft.writing(TUNED_ON) as path:
                 path.write_bytes(source.file(TUNED_ON).read_bytes())
@@ -148,6 +149,16 @@ def _checked(
         "max_abs_difference": found,
         "shapes_tried": tried,
     }
+
+
+def _card(source: Artefact) -> str | None:
+    """Return the card of the network, with the file that is added."""
+    if CARD not in source.files:
+        return None
+    text = source.file(CARD).read_text(encoding="utf-8")
+    row = "| specification | `network.json` |\n"
+    more = f"| the same from normalized images to logits | `{ONNX}` |\n"
+    return text.replace(row, row + more, 1)
 
 
 def _trained(source: Artefact) -> dict[str, Any]:

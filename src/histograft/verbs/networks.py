@@ -245,7 +245,9 @@ def load_spec(artefact: Artefact) -> NetworkSpec:
     return NetworkSpec.from_json(json.dumps(value["network"]))
 
 
-def write_network_files(draft: Draft, network: Network, trained: dict[str, Any]) -> None:
+def write_network_files(
+    draft: Draft, network: Network, trained: dict[str, Any], *, card: str | None = None
+) -> None:
     """Write weights, specification and card of a network into a draft.
 
     Parameters
@@ -257,6 +259,8 @@ def write_network_files(draft: Draft, network: Network, trained: dict[str, Any])
     trained : dict
         How it was trained, for people: JSON values; ``on`` names the patches, ``scale`` their
         scale where µm/px are unknown.
+    card : str, optional
+        Its card, where the draft only copies a network that has one.
     """
     from histograft.learning.network_files import write_network
 
@@ -275,7 +279,7 @@ def write_network_files(draft: Draft, network: Network, trained: dict[str, Any])
     )
     scale = {"scale": str(trained["scale"])} if "scale" in trained else {}
     on = str(trained.get("on", "patches"))
-    draft.write_text(CARD, model_card(network, draft.identity, on, **scale))
+    draft.write_text(CARD, card or model_card(network, draft.identity, on, **scale))
 
 
 def tuned_on(artefact: Artefact) -> set[tuple[str, str]]:
