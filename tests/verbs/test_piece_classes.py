@@ -129,3 +129,38 @@ def test_another_scale_and_another_kind_of_network_are_refused(world, tmp_path):
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="did not learn from whole pieces"):
         classify(Classify(world / "new-pieces", network=folder, out=tmp_path / "no"))
+
+
+def test_pieces_are_a_table_for_spreadsheets_too(world):
+    made = open_artefact(world / "classes", "predictions")
+    found = pd.read_csv(made.file("pieces.csv"))
+    whole = pd.read_parquet(made.file("pieces.parquet"))
+    assert found["file"].tolist() == ["s2.tif", "s3.tif", "s3.tif", "s4.tif"]
+    assert set(whole.columns) - set(found.columns) == {"label"}
+    assert found["x0"].tolist() == whole["x0"].tolist()
+    np.testing.assert_allclose(found["p:a"], whole["p:a"], rtol=1e-5)
+
+
+def test_groups_of_images_are_called_groups(world, tmp_path):
+    rows = []
+    for i, group in enumerate(
+        ("g0", "g0", "g1", "")
+    ):  # the last is of a slide, and of whom is not known
+        Image.fromarray(small_slides.tissue(64, 64, i)).save(tmp_path / f"{i}.png")
+        rows.append((f"{i}.png", "a", group, f"s{i}", 8.0))
+    columns = ["file", "label", "group", "slide", "mpp"]
+    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "samples.csv", index=False)
+    rescale(Rescale(tmp_path / "samples.csv", out=tmp_path / "pieces", level=8.0, workers=1))
+    heard = []
+
+    class Listener:
+        def __getattr__(self, name):
+            from histograft.core.reporter import SILENT
+
+            return heard.append if name == "note" else getattr(SILENT, name)
+
+    config = Classify(tmp_path / "pieces", network=world / "network", out=tmp_path / "classes")
+    made = classify(config, Listener())
+    assert heard[-1].startswith("4 pieces of 4 slides and 2 groups: ")
+    assert pd.read_csv(made.file("patients.csv"))["patient_id"].tolist() == ["g0", "g1"]
+    assert pd.read_csv(made.file("pieces.csv"))["file"].tolist() == [f"{i}.png" for i in range(4)]

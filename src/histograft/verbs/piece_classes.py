@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 PIECES, SLIDES, PATIENTS, QUPATH = "pieces.parquet", "slides.csv", "patients.csv", "qupath"
+PIECES_CSV = "pieces.csv"  # without labels, which are no answer of the network
 _UM2_PER_MM2 = 1e6
 _ALL = (
     Column("area_mm2", "number", "area that counts as weight, mm²; without µm/px in pixels"),
@@ -37,6 +38,7 @@ PIECE_CLASSES = TableSpec(
     "piece classes",
     (
         Column("patch_id", "text", "name of the piece"),
+        Column("file", "text", "the image or slide that it is of, as its table names it"),
         _SLIDE,
         _PATIENT,
         *(
@@ -63,8 +65,8 @@ def classify_pieces(config: Classify, reporter: Reporter) -> Artefact:
     Returns
     -------
     Artefact
-        Of kind ``predictions``: ``pieces.parquet``, and of slides ``slides.csv``, ``patients.csv``
-        and ``qupath/SLIDE.geojson`` (level-0 pixels).
+        Of kind ``predictions``: ``pieces.parquet`` and ``pieces.csv``, and of slides
+        ``slides.csv``, ``patients.csv`` and ``qupath/SLIDE.geojson`` (level-0 pixels).
 
     Raises
     ------
@@ -81,6 +83,8 @@ def classify_pieces(config: Classify, reporter: Reporter) -> Artefact:
         table, classes = _classes_of(patches, network, config.device, reporter)
         with draft.writing(PIECES) as path:
             PIECE_CLASSES.check(table, PIECES).to_parquet(path, index=False)
+        with draft.writing(PIECES_CSV) as path:
+            table.drop(columns="label").to_csv(path, index=False, float_format="%.6g")
         facts = {
             "unit": "piece",
             "classes": classes,
@@ -124,15 +128,17 @@ def _classes_of(
         found = piece_probabilities(loaded, Pieces(patches, rows), device=device)
         task.advance()
     known = ["slide_id", "patient_id", *BOX]
-    table = rows[["patch_id", *(n for n in known if n in rows), "label"]].copy()
+    columns = ["patch_id", "source_file", *(n for n in known if n in rows), "label"]
+    table = rows[columns].rename(columns={"source_file": "file"})
     table["area_mm2"] = _areas(patches, rows)
     table["class"] = [classes[i] for i in found.argmax(axis=1)]
     table["probability"] = found.max(axis=1)
     table["seen"] = rows_seen(rows, tuned_on(network) if TUNED_ON in network.files else set())
     for i, name in enumerate(classes):
         table[f"p:{name}"] = found[:, i]
-    if "patient_id" not in table and (rows["group_source"] != "image").any():
-        table["patient_id"] = rows["group"].where(rows["group_source"] != "image")
+    stated = rows["group_source"].isin(("samples", "catalogue"))  # others are slides or images
+    if "patient_id" not in table and stated.any():
+        table["patient_id"] = rows["group"].where(stated)
     return table, classes
 
 
@@ -204,7 +210,7 @@ def _write_units(draft: Draft, table: pd.DataFrame, classes: Sequence[str]) -> d
         counts[f"n_{unit.removesuffix('_id')}s"] = len(units)
         with draft.writing(file) as path:
             units.to_csv(path, index=False, float_format="%.6g")
-    if counts["n_slides"]:
+    if counts["n_slides"] and BOX[0] in table:  # images may name their slide, and not where on it
         _write_outlines(draft, table, classes)
     return counts
 
@@ -241,8 +247,12 @@ def _shape(
 
 def _tell(facts: dict[str, Any], table: pd.DataFrame, reporter: Reporter) -> None:
     shown = ", ".join(f"{n} {name}" for name, n in table["class"].value_counts().items())
-    units = [counted(facts[f"n_{noun}s"], noun) for noun in ("slide", "patient")]
-    reporter.note(f"{counted(len(table), 'piece')} of {' and '.join(units)}: {shown}")
+    # Images state groups, which are patients as a rule and can be anything.
+    nouns = {"slide": "slide", "patient": "patient" if BOX[0] in table else "group"}
+    numbers = {noun: facts[f"n_{unit}s"] for unit, noun in nouns.items()}
+    units = " and ".join(counted(n, noun) for noun, n in numbers.items() if n)
+    of_units = f" of {units}" if units else ""
+    reporter.note(f"{counted(len(table), 'piece')}{of_units}: {shown}")
     if facts["n_seen"]:
         reporter.warn(
             f"the network was tuned on {facts['n_seen']} of these pieces, their slides or "
