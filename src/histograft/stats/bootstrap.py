@@ -63,6 +63,8 @@ class BootstrapDraws:
         """
         if self.n_groups >= FEW_GROUPS:
             return ""
+        if self.n_groups < 2:
+            return "all units are of one group, which knows no chance: there is no interval"
         return (
             f"only {self.n_groups} groups were resampled; below {FEW_GROUPS} such intervals "
             "tend to be too short"

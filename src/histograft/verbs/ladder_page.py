@@ -118,7 +118,7 @@ def ladder_page(
     if config.commands:
         made.append(Section("Commands", code=("\n".join(broken(c) for c in config.commands),)))
     facts = {
-        "test": f"{judged.draws.n_units} pieces of {judged.n_groups} {judged.kind}s",
+        "test": f"{counted(judged.draws.n_units, 'piece')} of {counted(judged.n_groups, judged.kind)}",
         "margin": f"{100 * config.margin:g} points of top-1 accuracy",
         "draws": f"{config.draws:,}",
         "seeds": ", ".join(map(str, judged.rungs[0].seeds)),

@@ -39,6 +39,12 @@ def scale_name(rung: Rung) -> str:
     return f"{rung.level:g} µm/px"
 
 
+def _in_full(rung: Rung) -> str:
+    """Name a scale in a sentence that stands alone."""
+    name = scale_name(rung)
+    return f"{name} of the native scale" if name.startswith("1/") else name
+
+
 def coarsest(judged: Judged) -> tuple[Rung, NonInferiority] | None:
     """Return the rung with the coarsest scale down to which its condition is non-inferior."""
     from histograft.stats.noninferiority import coarsest_scale
@@ -85,7 +91,7 @@ def answer(judged: Judged, costs: Mapping[float, Mapping[str, float]]) -> str:
     rung, test = found
     share = costs[teacher.level]["gmacs"] / costs[rung.level]["gmacs"]
     return (
-        f"Down to {scale_name(rung)} {lost} are lost against the teacher at {scale_name(teacher)}: "
+        f"Down to {_in_full(rung)} {lost} are lost against the teacher at {scale_name(teacher)}: "
         f"{condition_name(rung)}, {points(test.difference)} points, 95 % interval "
         f"{points_range(test.ci_low, test.ci_high)}, at 1/{share:.0f} of the multiplications "
         f"({costs[rung.level]['gmacs']:.3g} GMAC a piece).{_of_new_seeds(judged, rung)}{doubt}"
@@ -153,7 +159,9 @@ def caveats(judged: Judged) -> tuple[str, ...]:
     ]
     n_seeds = len(judged.rungs[0].networks)
     if n_seeds < 3:
-        lines.append(f"{n_seeds} seed(s) a condition; three or more tell how seeds scatter.")
+        lines.append(
+            f"{counted(n_seeds, 'seed')} a condition; three or more tell how seeds scatter."
+        )
     if HEADLINE not in judged.draws.metrics:
         raise AssertionError("the headline is always computed")
     return tuple(lines)
