@@ -19,7 +19,7 @@ from histograft.verbs.distill import PRESETS, Distill, distill
 from histograft.verbs.networks import group_key, load_network, tuned_on
 from histograft.verbs.patch_images import images_of, load_patches
 from histograft.verbs.piece_overlap import check_unlabelled
-from histograft.verbs.piece_pairs import Sets, unlabelled_rows
+from histograft.verbs.piece_pairs import Sets, check_pairs, unlabelled_rows
 from histograft.verbs.rescale import Rescale, rescale
 
 SMALL = {"epochs": 2, "batch_size": 8, "norm_groups": 8, "device": "cpu", "augment": "none"}
@@ -190,6 +190,31 @@ def test_unlabelled_pieces_of_the_test_patients_are_refused(world, tmp_path):
     fine, coarse = levels(tmp_path / "overlap", 1, 2)
     with pytest.raises(InputError, match=r"2 groups \(p6, p7\) with the test pieces"):
         run(world, "x", **world["pair"], unlabelled=coarse, unlabelled_fine=fine)
+
+
+def test_pieces_of_two_levels_that_are_not_the_same_are_named(tmp_path):
+    write_pieces(tmp_path / "set", 8)
+    path = tmp_path / "set" / "samples.csv"
+    whole = pd.read_csv(path)
+    (coarse,) = levels(tmp_path / "set", 2)
+    changes = {
+        r"lacks 1 piece \(3.png\)": whole[whole["file"] != "3.png"],
+        r"2 pieces in another split \(2.png, 3.png\)": whole.assign(
+            split=whole["split"].where(whole["group"] != "p1", "val")
+        ),
+    }
+    for said, table in changes.items():
+        table.to_csv(path, index=False)
+        (fine,) = levels(tmp_path / "set", 1)
+        with pytest.raises(InputError, match=said):
+            check_pairs(Sets(open_artefact(coarse), open_artefact(fine)))
+        shutil.rmtree(fine)
+    whole.to_csv(path, index=False)
+    (fine,) = levels(tmp_path / "set", 1)
+    # 32 × 40 px become 500 = 20 × 25
+    cut = Rescale(path.parent, out=tmp_path / "cut", level=2.0, scale="relative", max_pixels=500)
+    with pytest.raises(InputError, match=r"0.png: 64 × 80 px and 20 × 25 px are not one field"):
+        check_pairs(Sets(rescale(cut), open_artefact(fine)))
 
 
 def test_unlabelled_pieces_of_the_test_slides_are_refused(tmp_path):

@@ -77,7 +77,7 @@ class NetworkSpec:
             )
         if len(self.classes) < (2 if self.task == "multiclass" else 1):
             raise InputError(
-                f"a {self.task} network cannot have only the classes {self.classes}",
+                f"a {self.task} network cannot have only the classes ({', '.join(self.classes)})",
                 "give labels with at least two classes",
             )
         if len(set(self.classes)) < len(self.classes):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from histograft.core.artefact import Artefact
 from histograft.core.errors import InputError
+from histograft.core.reporter import counted, listed
 from histograft.core.seeds import generator
 from histograft.core.units import SCANNER_TOLERANCE
 from histograft.verbs.patch_images import load_patches
@@ -156,7 +157,8 @@ def check_pairs(sets: Sets) -> None:
         tables = load_patches(coarse), load_patches(fine)
         if not tables[0][_SAME].equals(tables[1][_SAME]):
             raise InputError(
-                f"{coarse.path} and {fine.path} do not hold the same pieces in the same splits",
+                f"{coarse.path} and {fine.path} do not hold the same pieces in the same splits: "
+                f"{_first_difference(*tables, (coarse.path, fine.path))}",
                 "make both by `histograft rescale` from the same samples, with the same options "
                 "but --level",
             )
@@ -164,6 +166,27 @@ def check_pairs(sets: Sets) -> None:
     for labelled, more in ((sets.coarse, sets.unlabelled), (sets.fine, sets.unlabelled_fine)):
         if labelled is not None and more is not None:
             check_level(labelled, more, f"{labelled.path} is at", f"{more.path} at")
+
+
+def _first_difference(coarse: pd.DataFrame, fine: pd.DataFrame, paths: tuple[Path, Path]) -> str:
+    """Say which pieces one table lacks, or else which are not the same in both."""
+    named = [dict(zip(t["patch_id"], _names(t), strict=True)) for t in (coarse, fine)]
+    for here, there, path in ((0, 1, paths[1]), (1, 0, paths[0])):
+        lacking = [name for one, name in named[here].items() if one not in named[there]]
+        if lacking:
+            return f"{path} lacks {counted(len(lacking), 'piece')} ({listed(lacking)})"
+    both = coarse.merge(fine, on="patch_id", suffixes=("", "_fine"))
+    for column, what in (("split", "in another split"), ("source_sha256", "of another content")):
+        odd = both.loc[both[column] != both[f"{column}_fine"], "patch_id"]
+        if len(odd):
+            names = listed(named[0][one] for one in odd)
+            return f"{counted(len(odd), 'piece')} {what} ({names})"
+    return "their order is another one"
+
+
+def _names(table: pd.DataFrame) -> list[str]:
+    """Call pieces by their files where each is a file of its own, as users do."""
+    return list(table["patch_id" if table["source_file"].duplicated().any() else "source_file"])
 
 
 def check_level(wanted: Artefact, given: Artefact, first: str, second: str) -> None:
@@ -210,7 +233,7 @@ def _check_sizes(
     from histograft.imaging.scale_pair import check_pair
 
     pieces = Pieces(coarse, tables[0]), Pieces(fine, tables[1])
-    for i, name in enumerate(tables[0]["patch_id"]):
+    for i, name in enumerate(_names(tables[0])):
         check_pair(pieces[1].shape(i), pieces[0].shape(i), ratio, str(name))
 
 
