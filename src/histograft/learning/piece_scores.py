@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from histograft.learning.batches import normalize
+from histograft.learning.memory import kept_memory
 from histograft.learning.network import Network
 from histograft.learning.out_of_memory import memory_told
 from histograft.learning.pieces import PieceSource, ahead, passes
@@ -69,7 +70,7 @@ def piece_probabilities(
             stacked = np.stack([source.image(i) for i in group])
         return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
-    with closing(ahead(groups, prepare)) as batches:
+    with kept_memory(fabric.device.type), closing(ahead(groups, prepare)) as batches:
         for group, raw in batches:
             with memory_told(len(group), raw.shape[2:]), torch.inference_mode(), fabric.autocast():
                 x = normalize(raw.to(fabric.device), network.spec.mean, network.spec.std)

@@ -117,8 +117,9 @@ def ladder_page(
     made.append(leakage_section(patches))
     if config.commands:
         made.append(Section("Commands", code=("\n".join(broken(c) for c in config.commands),)))
+    tested = counted(judged.draws.n_units, "piece")
     facts = {
-        "test": f"{counted(judged.draws.n_units, 'piece')} of {counted(judged.n_groups, judged.kind)}",
+        "test": f"{tested} of {counted(judged.n_groups, judged.kind)}",
         "margin": f"{100 * config.margin:g} points of top-1 accuracy",
         "draws": f"{config.draws:,}",
         "seeds": ", ".join(map(str, judged.rungs[0].seeds)),
