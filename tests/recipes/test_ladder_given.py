@@ -221,3 +221,10 @@ def test_images_of_16_bits_are_found_by_their_header(folder):
     Image.fromarray(deep).save(folder / "set" / "5.png")
     with pytest.raises(InputError, match=r"1 of 16 images cannot be used:\s+5.png has more than 8"):
         check(folder)
+
+
+def test_the_teachers_level_cannot_be_left_out(folder):
+    Image.new("RGB", (20, 64)).save(folder / "set" / "4.png")
+    with pytest.raises(InputError, match=r"1 of 16 .* level 1 .*\(4.png: 20 × 64 px\)") as caught:
+        check(folder)
+    assert caught.value.fix == "leave such pieces out of the table"

@@ -174,3 +174,13 @@ def test_pieces_do_not_come_to_lie_among_the_images_of_class_folders(tmp_path):
     with pytest.raises(InputError, match="searched for images"):
         rescale(config)
     assert not config.out.exists()
+
+
+def test_a_damaged_image_is_mended_and_the_same_command_goes_on(samples, tmp_path):
+    whole = (samples / "3.png").read_bytes()
+    (samples / "3.png").write_bytes(whole[:-200])
+    config = Rescale(samples, out=tmp_path / "pieces", level=1.0, workers=1)
+    with pytest.raises(InputError, match=r"1 of 8 images cannot be used:\s+set/3.png is cut off"):
+        rescale(config)
+    (samples / "3.png").write_bytes(whole)
+    assert rescale(config).facts["n_patches"] == 8

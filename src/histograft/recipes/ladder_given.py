@@ -57,17 +57,17 @@ def check_given(
     _tell_of_missing_groups(labelled, reporter)
     _tell_of_divided_groups(labelled, reporter)
     _check_labels(labelled, config.select)
-    refuse_small(labelled.path, _pieces_at(labelled, levels), stride)
+    refuse_small(labelled.path, _pieces_at(labelled, levels), stride, finest)
     for path in config.unlabelled:
         more = read(path, finest)
         _tell_of_missing_groups(more, reporter)
         _check_overlap(labelled, more)
-        refuse_small(more.path, _pieces_at(more, levels), stride)
+        refuse_small(more.path, _pieces_at(more, levels), stride, finest)
     if config.predict_slides is not None:  # at the level of the answer, which is one of the ladder
         given = read(config.predict_slides, levels[-1])
         native = 0.0 if config.scale == "relative" else float(given.table["mpp"].max())
         at = next((level for level in levels[1:] if level >= native), levels[-1])
-        refuse_small(given.path, _pieces_at(given, [at]), stride)
+        refuse_small(given.path, _pieces_at(given, [at]), stride, finest)
 
 
 def _refuse_other_report(report: Ladder) -> None:

@@ -60,7 +60,7 @@ def check_trainings(trainings: Sequence[Distill]) -> None:
     stride = network_stride(trainings[0].arch, trainings[0].norm_groups)
     for artefact in map(opened, folders):
         pieces = {float(artefact.facts["level"]): _sized(artefact)}
-        refuse_small(artefact.facts["dataset"], pieces, stride)
+        refuse_small(artefact.facts["dataset"], pieces, stride, float(first.facts["level"]))
 
 
 def tell_of_few_pieces(report: Ladder, n_seeds: int, reporter: Reporter) -> None:
@@ -131,7 +131,10 @@ def network_stride(arch: str, norm_groups: int) -> int:
 
 
 def refuse_small(
-    name: object, pieces: Mapping[float, Sequence[tuple[str, tuple[int, int]]]], stride: int
+    name: object,
+    pieces: Mapping[float, Sequence[tuple[str, tuple[int, int]]]],
+    stride: int,
+    finest: float,
 ) -> None:
     """Refuse pieces that the network would shrink to nothing.
 
@@ -143,6 +146,8 @@ def refuse_small(
         By level: file and (width, height) of each piece.
     stride : int
         Of `network_stride`.
+    finest : float
+        The teacher's level, which cannot be left out.
     """
     small = {
         level: [(file, size) for file, size in given if min(size) < stride]
@@ -153,11 +158,13 @@ def refuse_small(
         return
     found = small[levels[0]]
     shown = [f"{file}: {width} × {height} px" for file, (width, height) in found]
-    of_levels = ", ".join(f"{level:g}" for level in levels)
+    fix = f"leave {', '.join(f'{level:g}' for level in levels)} out of --ladder, or such pieces"
+    if finest in levels:
+        fix = "leave such pieces"
     raise InputError(
         f"{len(found)} of {len(pieces[levels[0]])} pieces of {name} at level {levels[0]:g} are "
         f"smaller than the network's stride of {stride} px ({listed(shown)})",
-        f"leave {of_levels} out of --ladder, or such pieces out of the table",
+        f"{fix} out of the table",
     )
 
 

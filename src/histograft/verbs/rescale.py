@@ -310,6 +310,9 @@ def _finish(
 ) -> Artefact:
     name = table.attrs["name"]
     target = config.level if config.scale == "mpp" else None
+    for outcome in outcomes:
+        for file, record in outcome.files.items():
+            draft.record(file, record)
     pieces, rejects = patch_tables(table, outcomes, target)
     if config.scale == "relative":
         pieces["mpp"] = pieces["mpp_native"] * config.level
@@ -324,9 +327,6 @@ def _finish(
     elif "slide" in table:
         slides = dict(zip(table["file"], table["slide"], strict=True))
         pieces["slide_id"] = pieces["source_file"].map(slides)
-    for outcome in outcomes:
-        for file, record in outcome.files.items():
-            draft.record(file, record)
     with draft.writing(REJECT_LOG) as path:
         rejects.to_csv(path, index=False)
     with draft.writing(METADATA) as path:
