@@ -12,10 +12,14 @@ from histograft.core.artefact import Identity, Input, claim
 from histograft.core.configuration import Role, fields_with_role
 from histograft.core.errors import ArtefactError, InputError
 from histograft.core.reporter import SILENT
+from histograft.learning import hardware
 from histograft.recipes.ladder_given import check_given
 from histograft.recipes.ladder_inputs import read_given
 from histograft.recipes.ladder_plan import plan_ladder
-from histograft.recipes.resolution_distillation import ResolutionDistillation
+from histograft.recipes.resolution_distillation import (
+    ResolutionDistillation,
+    resolution_distillation,
+)
 from histograft.verbs.ladder import VERSION
 from histograft.verbs.patch_images import images_of, load_patches
 from histograft.verbs.rescale import Rescale, rescale
@@ -78,7 +82,7 @@ def test_what_can_be_done_is_passed(folder):
         # 64 px at a quarter are 16 px, at an eighth 8 px
         ({"ladder": (2.0, 4.0, 8.0)}, r"16 of 16 pieces of .*/set at level 4 are smaller .* 32 px"),
         ({"arch": "resnet999"}, "resnet999"),
-        ({"norm_groups": 5}, "norm_groups|groups"),
+        ({"norm_groups": 5}, "--norm-groups 5: .*5 groups do not divide"),
         ({"unlabelled": ("nowhere",)}, "nowhere does not exist"),
         ({"unlabelled": ("more", "more")}, "more is given twice"),
         ({"unlabelled": ("set",)}, "set is the samples"),
@@ -228,3 +232,37 @@ def test_the_teachers_level_cannot_be_left_out(folder):
     with pytest.raises(InputError, match=r"1 of 16 .* level 1 .*\(4.png: 20 × 64 px\)") as caught:
         check(folder)
     assert caught.value.fix == "leave such pieces out of the table"
+
+
+def test_a_class_that_is_not_tested_is_told(folder):
+    change(folder, split=lambda t: t["split"].mask(
+        (t["split"] == "test") & (t["label"] == "b"), "train"
+    ))  # fmt: skip
+    (heard,) = check(folder)
+    assert "no test row shows b" in heard
+
+
+def test_a_gpu_that_is_not_there_is_told_at_once(folder, monkeypatch):
+    monkeypatch.setattr(hardware, "gpu_is_there", lambda: False)
+    with pytest.raises(InputError, match="PyTorch finds no GPU"):
+        check(folder, device="cuda")
+
+
+@pytest.mark.parametrize("levels", [(), (2.0, 2.0), (0.0,), (float("nan"),), (float("inf"), 2.0)])
+def test_ladders_that_are_none(folder, levels):
+    with pytest.raises(InputError, match="--ladder is") as caught:
+        configured(folder, ladder=levels)
+    assert "(" not in caught.value.problem
+
+
+def test_options_of_unlabelled_sets_without_one(folder):
+    with pytest.raises(InputError, match="--unlabelled-shares is for --unlabelled"):
+        resolution_distillation(configured(folder, unlabelled_shares=(0.5,)))
+
+
+@pytest.mark.parametrize(("mpp", "said"), [(-1.0, "-1.0 cannot be a scale"), (4.0, "set: level 1")])
+def test_scales_that_cannot_be(folder, mpp, said):
+    change(folder, mpp=[mpp] + 15 * [1.0])
+    options = {"teacher_mpp": "native" if mpp < 0 else 1.0, "scale": "mpp"}
+    with pytest.raises(InputError, match=said):
+        resolution_distillation(configured(folder, **options))

@@ -40,13 +40,17 @@ def check_given(
     Raises
     ------
     InputError
-        Tables, images, splits, levels or the network do not fit; an unlabelled set overlaps the
-        test, or is given twice.
+        Tables, images, splits, levels, the network or the device do not fit; an unlabelled set
+        overlaps the test, or is given twice.
     ArtefactError
         The folder holds a report of other options.
     """
+    from histograft.learning.hardware import gpu_is_there
+
     _refuse_other_report(report)
     _refuse_same_folders(config)
+    if config.device == "cuda" and not gpu_is_there():
+        raise InputError("--device is cuda, and PyTorch finds no GPU", "give --device cpu or auto")
     stride = network_stride(config.arch, config.norm_groups)
     levels = [finest, *sorted(config.ladder)]
 
@@ -56,7 +60,7 @@ def check_given(
     labelled = read(config.samples, finest)
     _tell_of_missing_groups(labelled, reporter)
     _tell_of_divided_groups(labelled, reporter)
-    _check_labels(labelled, config.select)
+    _check_labels(labelled, config.select, reporter)
     refuse_small(labelled.path, _pieces_at(labelled, levels), stride, finest)
     for path in config.unlabelled:
         more = read(path, finest)
@@ -113,7 +117,7 @@ def _refuse_same_folders(config: ResolutionDistillation) -> None:
             )
 
 
-def _check_labels(labelled: Given, select: str) -> None:
+def _check_labels(labelled: Given, select: str, reporter: Reporter) -> None:
     """Refuse labels and splits from which nothing could be learned or tested."""
     table, path = labelled.table, labelled.path
     classes = sorted(set(table["label"]))
@@ -131,6 +135,9 @@ def _check_labels(labelled: Given, select: str) -> None:
             "write train into the column split of some of its groups; where splits are drawn, "
             "give more groups of it, or leave this class out",
         )
+    untested = sorted(set(classes) - set(table.loc[table["split"] == "test", "label"]))
+    if untested:
+        reporter.warn(f"{path}: no test row shows {listed(untested)}, so nothing is said of it")
 
 
 def _check_overlap(labelled: Given, more: Given) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from histograft.core.errors import InputError
+from histograft.core.units import check_mpp
 from histograft.verbs.slide_samples import read_slide_samples, slide_table
 from histograft.verbs.sources import read_source
 from histograft.verbs.text_tables import read_text_table
@@ -18,7 +19,10 @@ def native_scales(samples: Path, mpp: float | None) -> list[float]:
         source = read_source(samples)
     else:
         source = read_slide_samples(slides, name=None, mpp=mpp)
-    return sorted({float(mpp) for mpp in source.table["mpp"].dropna().unique()})
+    found = sorted({float(mpp) for mpp in source.table["mpp"].dropna().unique()})
+    for scale in found:
+        check_mpp(scale, f"{source.name}/{source.origin}, column mpp")
+    return found
 
 
 def check_labelled(samples: Path) -> None:

@@ -127,7 +127,13 @@ def network_stride(arch: str, norm_groups: int) -> int:
     from histograft.learning.shapes import shape_only
 
     spec = NetworkSpec(arch, ("a", "b"), kwargs={"norm_groups": norm_groups}, hidden=())
-    return shape_only(spec).stride
+    try:
+        return shape_only(spec).stride
+    except InputError as error:
+        if "norm_groups" not in error.problem:
+            raise
+        fix = "give another --norm-groups, such as 32, 16 or 8, or another --arch"
+        raise InputError(f"--norm-groups {norm_groups}: {error.problem}", fix) from error
 
 
 def refuse_small(

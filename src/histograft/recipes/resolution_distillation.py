@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,6 +28,7 @@ from histograft.verbs.distill import Distill
 from histograft.verbs.export import Export, export, missing_packages
 from histograft.verbs.ladder import ladder
 from histograft.verbs.rescale import rescale
+from histograft.verbs.unused_options import refuse_unused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,8 +179,10 @@ class ResolutionDistillation:
 
     def __post_init__(self) -> None:
         require_at_least(self.seeds, 1, "seeds")
-        if not self.ladder or len(set(self.ladder)) < len(self.ladder) or min(self.ladder) <= 0:
-            raise InputError(f"--ladder is {self.ladder}", "give levels above 0, each once")
+        sound = all(0 < level < math.inf for level in self.ladder)
+        if not self.ladder or len(set(self.ladder)) < len(self.ladder) or not sound:
+            shown = " ".join(f"{level:g}" for level in self.ladder)
+            raise InputError(f"--ladder is {shown or 'empty'}", "give levels above 0, each once")
         shares = self.unlabelled_shares
         if not shares or len(set(shares)) < len(shares) or not 0 < min(shares) <= max(shares) <= 1:
             raise InputError(
@@ -236,6 +240,9 @@ def resolution_distillation(
             f"the ladder begins at {min(config.ladder):g}, the teacher at {finest:g}",
             "give levels that are coarser than the teacher's",
         )
+    if not config.unlabelled:
+        why = "for --unlabelled, which is not given"
+        refuse_unused(config, ("unlabelled_shares",), PRESETS, why)
     check_labelled(config.samples)
     check_predicted(config.predict_slides, config.scale, config.mpp)
     steps = plan_ladder(config, finest)

@@ -149,10 +149,9 @@ class Distill:
             require_at_least(getattr(self, name), 0, name)
         if self.patience is not None:
             require_at_least(self.patience, 1, "patience")
-        if not self.lr > 0 or not self.temperature > 0:
-            raise InputError(
-                f"--lr is {self.lr}, --temperature {self.temperature}", "give more than 0"
-            )
+        for name in ("lr", "temperature"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"--{name} is {getattr(self, name):g}", "give more than 0")
         if not 0 < self.unlabelled_share <= 1:
             raise InputError(
                 f"--unlabelled-share is {self.unlabelled_share}", "give more than 0, at most 1"

@@ -83,6 +83,11 @@ def _spec(
             f"{coarse.path} does not state mean and std of its training pieces",
             "make it by `histograft rescale`, with training pieces",
         )
+    if min(std) == 0:
+        raise InputError(
+            f"the training pieces of {coarse.path} are all of one color",
+            "give pieces of tissue; blank ones can be taken out of the table",
+        )
     pieces = Pieces(coarse, train)
     sides = sorted(min(pieces.shape(i)) for i in range(len(train)))
     level = float(coarse.facts["level"])

@@ -99,4 +99,7 @@ def _check_scale(table: pd.DataFrame, config: Rescale, source: Source) -> None:
         raise InputError(f"{source.name} has several labels an image", "give one class for each")
     for mpp in table["mpp"].dropna().unique() if config.scale == "mpp" else [None]:
         levels = [config.level, config.max_pixels_level or config.level]
-        level_factors(levels, mpp, kind=config.scale)
+        try:
+            level_factors(levels, mpp, kind=config.scale)
+        except InputError as error:
+            raise InputError(f"{source.name}: {error.problem}", error.fix) from error
