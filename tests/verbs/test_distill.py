@@ -14,7 +14,7 @@ from histograft.core.artefact import open_artefact
 from histograft.core.errors import InputError
 from histograft.core.reporter import SILENT
 from histograft.learning.batches import normalize
-from histograft.verbs import piece_pairs
+from histograft.verbs import distilling, piece_pairs
 from histograft.verbs.distill import PRESETS, Distill, distill
 from histograft.verbs.networks import group_key, load_network, tuned_on
 from histograft.verbs.patch_images import images_of, load_patches
@@ -125,8 +125,35 @@ def test_unlabelled_pieces_teach_instead_of_the_labelled_or_beside_them(world):
     assert seen <= tuned_on(tuned)
 
 
+def test_a_development_split_judges_and_is_not_learned_from(world):
+    folder = world["folder"] / "developed"
+    write_pieces(folder, 16, first=200, splits=("train", "dev"))
+    table = pd.read_csv(folder / "samples.csv")
+    table["label"] = table["label"].where(table["split"] != "train")  # unknown where it is learned
+    table.to_csv(folder / "samples.csv", index=False)
+    more_fine, more = levels(folder, 1, 2)
+    given = {"unlabelled": more, "unlabelled_fine": more_fine}
+    made = run(world, "dev", **world["pair"], **given, select="best", epochs=3)
+    assert (made.facts["n_unlabelled"], made.facts["n_development"]) == (8, 8)
+    rows = load_patches(open_artefact(more))
+    judging = rows[rows["split"] == "val"]
+    network = load_network(made)
+    history = pd.read_csv(made.file("history.csv"))
+    best = history.loc[made.facts["best_epoch"] - 1]
+    assert best["val_loss"] == history["val_loss"].min()
+    images = images_of(open_artefact(more), judging)
+    right = []
+    for i, label in enumerate(judging["label"]):
+        x = torch.tensor(images.image(i))[None].permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            logits = network(normalize(x, network.spec.mean, network.spec.std))
+        right.append("ab"[int(logits.argmax())] == label)
+    assert best["val_accuracy"] == pytest.approx(np.mean(right))  # of these 8, not of the labelled
+    seen = tuned_on(made)
+    assert {("group", group_key("developed", g)) for g in judging["group"]} <= seen
+
+
 def test_a_resumed_run_ends_alike(world, monkeypatch):
-    from histograft.verbs import distilling
 
     plain = run(world, "plain", **world["pair"])
 
@@ -301,6 +328,7 @@ def test_a_copy_in_both_splits_is_not_held_against_the_teacher(world, tmp_path):
 def test_shares_of_unlabelled_pieces_are_whole_groups_and_nested(sizes, shares):
     groups = [f"p{i}" for i, n in enumerate(sizes) for _ in range(n)]
     table = pd.DataFrame({"group": groups, "patch_id": range(len(groups))})
+    table = table.assign(split="train", split_source="drawn")
     sets = Sets(coarse="unused", unlabelled="more")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(piece_pairs, "load_patches", lambda artefact: table)
@@ -328,3 +356,16 @@ def test_a_student_of_half_learns_from_no_more(world, tmp_path):
     assert len(images & set(more["source_sha256"])) == 4
     with pytest.raises(InputError, match="--unlabelled-share"):
         Distill(world["coarse"], out=tmp_path / "x", unlabelled_share=0.0)
+
+
+def test_every_option_reaches_the_training():
+    options = {
+        "temperature": 2.0, "soft_weight": 0.3, "pixel_weight": 0.4, "resize": "bicubic",
+        "reduction": "sum", "antialias": True, "optimizer": "sgd", "lr": 0.5, "weight_decay": 0.1,
+        "epochs": 3, "batch_size": 5, "augment": "flips", "class_weights": True, "select": "best",
+        "judge": "macro-f1", "patience": 4, "precision": "bf16-mixed", "checkpointing": True,
+        "pass_pixels": 9,
+    }  # fmt: skip
+    config = Distill("x", out="y", **options)
+    both = vars(distilling._loss(config)) | vars(distilling._regime(config))
+    assert {name: both[name] for name in options} == options

@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from small_pieces import write_pieces
 
 from histograft.core.errors import InputError
+from histograft.recipes.piece_slides import check_labelled, check_predicted
+from histograft.verbs.distill import Distill, distill
 from histograft.verbs.patch_images import images_of, load_patches
 from histograft.verbs.rescale import PRESETS, Rescale, rescale
 
@@ -184,3 +187,33 @@ def test_a_damaged_image_is_mended_and_the_same_command_goes_on(samples, tmp_pat
         rescale(config)
     (samples / "3.png").write_bytes(whole)
     assert rescale(config).facts["n_patches"] == 8
+
+
+def test_pieces_need_no_label(tmp_path):
+    """A column or cells may be absent, and so may tables and class folders."""
+    write_pieces(tmp_path / "set", 4)
+    table = pd.read_csv(tmp_path / "set" / "samples.csv")
+    labels = {}
+    for name, given in (
+        ("cells", table.assign(label=["a", None, " ", "b"])),
+        ("column", table.drop(columns="label")),
+        ("alone", None),
+    ):
+        file = tmp_path / "set" / "samples.csv"
+        file.unlink(missing_ok=True)
+        if given is not None:
+            given.to_csv(file, index=False)
+        config = Rescale(
+            tmp_path / "set", out=tmp_path / name, level=2, scale="relative", workers=1
+        )
+        made = load_patches(rescale(config)).sort_values("source_file")
+        assert made["source_file"].tolist() == ["0.png", "1.png", "2.png", "3.png"]
+        labels[name] = made["label"].tolist()
+    assert labels["cells"] == ["a", "unlabelled", "unlabelled", "b"]
+    assert labels["column"] == labels["alone"] == ["unlabelled"] * 4
+    learned = Distill(tmp_path / "cells", out=tmp_path / "network")
+    with pytest.raises(InputError, match="pieces without a label"):
+        distill(learned)
+    with pytest.raises(InputError, match=r"neither a samples\.csv nor class folders"):
+        check_labelled(tmp_path / "set")
+    check_predicted(tmp_path / "set", "relative", None)

@@ -86,7 +86,7 @@ def rescaling(
         split_column=config.split_column,
         val_fraction=config.val_fraction,
         test_fraction=config.test_fraction,
-        val_of_train=config.val_of_train,
+        val_of_train=0.0 if samples in config.unlabelled else config.val_of_train,
         seed=config.seed,
         workers=config.workers,
     )

@@ -26,9 +26,11 @@ def native_scales(samples: Path, mpp: float | None) -> list[float]:
 
 
 def check_labelled(samples: Path) -> None:
-    """Refuse slides without labels as samples: a network would learn a single class."""
+    """Refuse samples without labels: a network would learn a single class."""
     slides = slide_table(samples)
-    if slides is not None and "label" not in read_text_table(slides, ["slide_id"]):
+    if slides is None:
+        read_source(samples)
+    elif "label" not in read_text_table(slides, ["slide_id"]):
         raise InputError(
             f"{slides} states no label, and the teacher learns from labels",
             "add a column label; slides without labels can be given by --unlabelled",
@@ -49,7 +51,7 @@ def check_predicted(
         return
     slides = slide_table(samples)
     if slides is None:
-        read_source(samples)
+        read_source(samples, need_labels=False)
     elif scale == "relative":
         raise InputError(
             "--predict-slides are slides, whose scale is in µm/px, and --scale is relative",

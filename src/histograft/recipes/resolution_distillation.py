@@ -51,8 +51,10 @@ class ResolutionDistillation:
     out : Path
         Folder for everything.
     unlabelled : tuple of Path
-        Sets of further images whose labels are not read, such as a small one and a larger one that
-        holds it; each is tried by itself. None may hold test images or test groups.
+        Sets of further images whose labels are not read and may be absent, such as a small one and
+        a larger one that holds it; each is tried by itself. None may hold test images or test
+        groups. Those whose split is stated to be dev (or val) are not learned from: they choose the
+        epoch of the students of the others.
     unlabelled_shares : tuple of float
         Shares of each unlabelled set to learn from, such as 0.5 1.0; by whole groups, a smaller
         share lies in a larger one.

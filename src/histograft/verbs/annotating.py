@@ -111,6 +111,7 @@ def _with_drawn_validation(
         seed=child_seed(config.seed, "validation", source.name),
     )
     table.loc[train, "split"] = drawn
+    table.loc[train & (table["split"] == "val"), "split_source"] = "drawn"
     return table
 
 

@@ -14,6 +14,7 @@ from histograft.verbs.distilling import distill_and_write
 from histograft.verbs.networks import load_spec
 from histograft.verbs.piece_overlap import check_unlabelled, refuse_seen, tell_of_validation
 from histograft.verbs.piece_pairs import Sets, check_level, check_pairs
+from histograft.verbs.sources import UNLABELED
 from histograft.verbs.unused_options import refuse_unused
 
 if TYPE_CHECKING:
@@ -257,6 +258,11 @@ def _check_together(config: Distill) -> None:
 
 def _check_classes(teacher: Artefact | None, start: Artefact | None, labelled: Artefact) -> None:
     classes = tuple(labelled.facts["classes"])
+    if UNLABELED in classes:
+        raise InputError(
+            f"{labelled.path} holds pieces without a label",
+            "label them, or give them by --unlabelled",
+        )
     for word, artefact in (("teacher", teacher), ("init", start)):
         if artefact is None:
             continue

@@ -20,7 +20,7 @@ from histograft.verbs.networks import (
     write_tuned_on,
 )
 from histograft.verbs.patch_images import load_patches
-from histograft.verbs.piece_pairs import Joined, Pieces, Sets, unlabelled_rows
+from histograft.verbs.piece_pairs import Joined, Pieces, Sets, development_rows, unlabelled_rows
 from histograft.verbs.training import HISTORY, StepTeller, label_array
 
 if TYPE_CHECKING:
@@ -143,7 +143,8 @@ def _learn(
         if teacher is None:
             return fit_pieces(network, train, split("val"), regime=regime, run=run)
         known, loss = load_network(teacher), _loss(config)
-        return distill(network, known, train, split("val"), loss=loss, regime=regime, run=run)
+        judges = _development(config, sets, network.spec) or split("val")
+        return distill(network, known, train, judges, loss=loss, regime=regime, run=run)
 
 
 def _same(fine: Artefact, rows: pd.DataFrame) -> pd.DataFrame:
@@ -163,6 +164,21 @@ def _with_unlabelled(config: Distill, sets: Sets, train: Any) -> Any:
     if not config.with_labelled or train is None:
         return Split(coarse, None, fine)
     return Split(Joined(train.images, coarse), None, Joined(train.fine, fine))
+
+
+def _development(config: Distill, sets: Sets, spec: NetworkSpec) -> Any:
+    """Pieces of the development split, which judge students of unlabelled pieces; else None."""
+    from histograft.learning.distill import Pieces as Split
+
+    if sets.unlabelled is None or sets.unlabelled_fine is None:
+        return None
+    rows = development_rows(sets)
+    known = len(rows) and set(rows["label"]) <= set(spec.classes)
+    if rows.empty or (config.judge == "macro-f1" and not known):
+        return None
+    coarse = Pieces(sets.unlabelled, rows)
+    fine = Pieces(sets.unlabelled_fine, _same(sets.unlabelled_fine, rows))
+    return Split(coarse, label_array(rows, spec) if known else None, fine)
 
 
 def _loss(config: Distill) -> DistillationLoss:
@@ -230,7 +246,7 @@ def _seen(
     table = load_patches(sets.coarse)
     seen = seen_in(table[table["split"].isin(("train", "val"))])
     if sets.unlabelled is not None:
-        seen |= seen_in(unlabelled_rows(sets, share))
+        seen |= seen_in(unlabelled_rows(sets, share)) | seen_in(development_rows(sets))
     for network in networks:
         if network is not None and TUNED_ON in network.files:
             seen |= tuned_on(open_artefact(Path(network.path), "network"))
@@ -260,6 +276,7 @@ def _facts(
         "n_train": len(rows["train"]),
         "n_val": len(rows["val"]),
         "n_unlabelled": len(unlabelled_rows(sets, share)) if sets.unlabelled else 0,
+        "n_development": len(development_rows(sets)) if sets.unlabelled else 0,
         "macs_per_piece": mean_macs(spec, [pieces.shape(i) for i in range(len(pieces))]),
         "best_epoch": result.best_epoch,
         # Without its time: the same work has the same facts.

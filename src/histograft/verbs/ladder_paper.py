@@ -15,7 +15,7 @@ from histograft.figures.numerals import NOTHING, percent
 from histograft.verbs.ladder_tables import STUDENT_AD, TEACHER, Judged, Rung
 from histograft.verbs.ladder_told import condition_name, scale_name
 from histograft.verbs.patch_images import load_patches
-from histograft.verbs.piece_pairs import Sets, unlabelled_rows
+from histograft.verbs.piece_pairs import Sets, development_rows, unlabelled_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +88,7 @@ def counts_as_printed(
         for split, name in SPLITS.items()
         if (table["split"] == split).any()
     }
+    development = {}
     by_id = {artefact.id: artefact for artefact in unlabelled}
     for rung in rungs:
         if rung.condition != STUDENT_AD or rung.fine_tuned:
@@ -98,7 +99,11 @@ def counts_as_printed(
             share = float(manifest["config"].get("unlabelled_share", 1))  # all: not written down
             rows = unlabelled_rows(Sets(patches[0], unlabelled=used[0]), share)
             columns[f"unlabelled, {rung.n_unlabelled}"] = rows
+            judging = development_rows(Sets(patches[0], unlabelled=used[0]))
+            if len(judging):
+                development["development"] = judging
     classes = list(rungs[0].networks[0].facts["classes"])
+    columns |= development
     counts = pd.DataFrame({name: _counts(rows, classes) for name, rows in columns.items()})
     if not counts.loc[NO_CLASS].any():
         counts = counts.drop(index=NO_CLASS)

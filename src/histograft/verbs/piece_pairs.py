@@ -109,7 +109,8 @@ def unlabelled_rows(sets: Sets, share: float) -> pd.DataFrame:
     """Return the rows of a share of the unlabelled pieces, in the order of the table.
 
     Whole groups are taken in an order that depends on their names alone, until the share is
-    reached: a smaller share lies in a larger one, and seeds of a training do not change it.
+    reached: a smaller share lies in a larger one, and seeds of a training do not change it. Those
+    of the development split are left out, see `development_rows`.
 
     Parameters
     ----------
@@ -123,6 +124,7 @@ def unlabelled_rows(sets: Sets, share: float) -> pd.DataFrame:
     if sets.unlabelled is None:
         raise InputError("there are no unlabelled pieces", "give --unlabelled")
     table = load_patches(sets.unlabelled)
+    table = table[~_of_development(table)]
     if share >= 1:
         return table
     sizes = table["group"].value_counts().sort_index()
@@ -130,6 +132,22 @@ def unlabelled_rows(sets: Sets, share: float) -> pd.DataFrame:
     reached = np.cumsum(sizes.to_numpy()[order])
     n_groups = int(np.searchsorted(reached, share * len(table) - 1e-9)) + 1
     return table[table["group"].isin(sizes.index[order[:n_groups]])]
+
+
+def development_rows(sets: Sets) -> pd.DataFrame:
+    """Return the rows of the development split: unlabelled pieces that the samples call val or dev.
+
+    No student learns from them; they choose the epoch of those that learn from the others.
+    """
+    if sets.unlabelled is None:
+        raise InputError("there are no unlabelled pieces", "give --unlabelled")
+    table = load_patches(sets.unlabelled)
+    return table[_of_development(table)]
+
+
+def _of_development(table: pd.DataFrame) -> pd.Series[bool]:
+    drawn = table["split_source"].str.startswith("drawn")
+    return (table["split"] == "val") & ~drawn  # of unlabelled pieces no split needs to be drawn
 
 
 def _png_shape(path: Path) -> tuple[int, int]:

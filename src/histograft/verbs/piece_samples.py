@@ -54,7 +54,9 @@ def read_images(config: Rescale) -> Samples:
     InputError
         The table cannot be used, or the level is finer than an image.
     """
-    source = read_source(config.samples, name=config.name, catalogue=config.catalogue)
+    source = read_source(
+        config.samples, name=config.name, catalogue=config.catalogue, need_labels=False
+    )
     refuse_out_among_images(config.out, source)
     hashes = content_hashes(source)
     table = with_scale(with_groups(source, hashes), config.splitting, source, SILENT)

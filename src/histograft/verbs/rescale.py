@@ -66,8 +66,9 @@ class Rescale:
     samples : Path
         A samples.csv (columns file, label, and if known group, slide, split, mpp), a folder with
         one, or a folder of class folders; or a slides.csv (columns slide_id, file, label, and if
-        known patient_id, split, mpp, and for annotated boxes x0, y0, width0, height0). Labels of a
-        set that serves unlabelled may be any text; of slides the column may be left out.
+        known patient_id, split, mpp, and for annotated boxes x0, y0, width0, height0). A set that
+        serves unlabelled needs no labels: the column or some of its cells may be left out, and a
+        folder may hold images alone.
     out : Path
         Folder of the patches artefact; new, empty, or of the same unfinished run.
     level : float

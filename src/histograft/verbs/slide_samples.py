@@ -12,14 +12,13 @@ from histograft.core.reporter import Reporter
 from histograft.core.tables import SLIDE_SAMPLES
 from histograft.verbs.slide_faults import named_faults
 from histograft.verbs.slides import SlideEntry, fingerprint, slide_entries
-from histograft.verbs.sources import Source, source_id
+from histograft.verbs.sources import UNLABELED, Source, source_id
 from histograft.verbs.text_tables import read_text_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TABLE = "slides.csv"
-UNLABELED = "unlabelled"
 BOX = ("x0", "y0", "width0", "height0")
 _OTHER_WORDS = {"x": "x0", "y": "y0", "width": "width0", "height": "height0"}
 _OF_A_SLIDE = ("file", "patient_id", "split", "mpp")

@@ -29,6 +29,7 @@ SPLIT_WORDS = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 ABSENT = "absent"
+UNLABELED = "unlabelled"  # the label of what nobody labeled
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,13 @@ class Source:
     remarks: tuple[str, ...] = field(default=())
 
 
-def read_source(path: Path, *, name: str | None = None, catalogue: str | None = None) -> Source:
+def read_source(
+    path: Path,
+    *,
+    name: str | None = None,
+    catalogue: str | None = None,
+    need_labels: bool = True,
+) -> Source:
     """Read which images a data set has.
 
     Parameters
@@ -72,6 +79,9 @@ def read_source(path: Path, *, name: str | None = None, catalogue: str | None = 
         Name of the data set; the folder's name by default.
     catalogue : str, optional
         Name of the catalogue entry; by default the one that bears the folder's name.
+    need_labels : bool, default True
+        Whether images without a label are refused; else their label is `UNLABELED`, and a folder
+        may hold images that lie in no class folder.
 
     Returns
     -------
@@ -87,16 +97,19 @@ def read_source(path: Path, *, name: str | None = None, catalogue: str | None = 
         raise InputError(f"{path} does not exist", "give a samples.csv or a folder of images")
     root = path if path.is_dir() else path.parent
     entry = _find_entry(root, catalogue)
+    also = ["label"] if need_labels else []
     if path.is_file():
-        table, origin = read_text_table(path, ["file", "label"]), path.name
+        table, origin = read_text_table(path, ["file", *also]), path.name
     elif (path / "samples.csv").is_file():
-        table, origin = read_text_table(path / "samples.csv", ["file", "label"]), "samples.csv"
+        table, origin = read_text_table(path / "samples.csv", ["file", *also]), "samples.csv"
     elif metadata := [p for p in _metadata_files(path) if p.is_file()]:
-        table, origin = _read_imagefolder(metadata[0]), metadata[0].name
+        table, origin = _read_imagefolder(metadata[0], ["file_name", *also]), metadata[0].name
     elif entry is not None:
         table, origin = _read_catalogue_layout(path, entry), f"catalogue layout {entry.name}"
     else:
-        table, origin = _read_class_folders(path), "class folders"
+        table, origin = _read_class_folders(path, need_labels=need_labels), "class folders"
+    if not need_labels:
+        table = _with_unlabeled(table)
     table = SAMPLES.check(table, f"{root.resolve().name}/{origin}")
     for column in SAMPLES.columns:
         if column.name not in table:
@@ -209,11 +222,19 @@ def _metadata_files(folder: Path) -> list[Path]:
     return [folder / f"metadata.{ending}" for ending in ("csv", "parquet", "jsonl")]
 
 
-def _read_imagefolder(path: Path) -> pd.DataFrame:
+def _with_unlabeled(table: pd.DataFrame) -> pd.DataFrame:
+    """Name what has no label."""
+    if "label" not in table:
+        return table.assign(label=UNLABELED)
+    blank = table["label"].isna() | (table["label"].astype(str).str.strip() == "")
+    return table.assign(label=table["label"].astype(object).where(~blank, UNLABELED))
+
+
+def _read_imagefolder(path: Path, needed: list[str]) -> pd.DataFrame:
     import pandas as pd
 
     if path.suffix == ".csv":
-        table = read_text_table(path, ["file_name", "label"])
+        table = read_text_table(path, needed)
     else:
         try:
             if path.suffix == ".parquet":
@@ -222,7 +243,7 @@ def _read_imagefolder(path: Path) -> pd.DataFrame:
                 table = pd.read_json(path, lines=True, dtype=False)
         except (ValueError, OSError) as error:
             raise InputError(f"{path} cannot be read: {error}", "write it again") from error
-    require_columns(table, ["file_name", "label"], str(path))
+    require_columns(table, needed, str(path))
     return table.rename(columns={"file_name": "file"})
 
 
@@ -256,7 +277,7 @@ def _read_catalogue_layout(folder: Path, entry: Entry) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _read_class_folders(folder: Path) -> pd.DataFrame:
+def _read_class_folders(folder: Path, *, need_labels: bool) -> pd.DataFrame:
     import pandas as pd
 
     images = _images_below(folder)
@@ -272,6 +293,9 @@ def _read_class_folders(folder: Path) -> pd.DataFrame:
         for p in images
         if len(p.parts) > depth
     ]
+    if not rows and images and not need_labels:
+        splits = [SPLIT_WORDS[p.parts[0].lower()] if has_splits else None for p in images]
+        return pd.DataFrame({"file": list(map(str, images)), "label": None, "split": splits})
     if not rows:
         raise InputError(
             f"{folder} holds neither a samples.csv nor class folders with images",
