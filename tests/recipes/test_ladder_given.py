@@ -85,6 +85,7 @@ def test_what_can_be_done_is_passed(folder):
         ({"norm_groups": 5}, "--norm-groups 5: .*5 groups do not divide"),
         ({"unlabelled": ("nowhere",)}, "nowhere does not exist"),
         ({"unlabelled": ("more", "more")}, "more is given twice"),
+        ({"unlabelled": ("more", "more/samples.csv")}, "more and .*/more/samples.csv are the same"),
         ({"unlabelled": ("set",)}, "set is the samples"),
         ({"out": "set"}, "among the images"),
         ({"out": "set/run"}, "among the images"),
@@ -202,6 +203,14 @@ def test_a_report_of_other_options_is_refused_at_once(folder):
     assert "delete" in caught.value.fix
     assert "version" not in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+def test_a_report_of_another_command_is_refused_at_once(folder):
+    out = report_of(configured(folder)).out
+    with claim(out, Identity("report", "draw", 1, {})) as draft:
+        draft.finish()
+    with pytest.raises(ArtefactError, match="holds a report of `histograft draw`"):
+        check(folder)
 
 
 def test_the_same_report_is_passed_and_that_of_an_earlier_version_is_not(folder):

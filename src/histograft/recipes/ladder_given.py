@@ -62,8 +62,11 @@ def check_given(
     _tell_of_divided_groups(labelled, reporter)
     _check_labels(labelled, config.select, reporter)
     refuse_small(labelled.path, _pieces_at(labelled, levels), stride, finest)
+    known: dict[str, Path] = {}
     for path in config.unlabelled:
         more = read(path, finest)
+        if (same := known.setdefault(more.id, path)) != path:
+            raise InputError(f"--unlabelled {same} and {path} are the same", "give one of them")
         _tell_of_missing_groups(more, reporter)
         _check_overlap(labelled, more)
         refuse_small(more.path, _pieces_at(more, levels), stride, finest)
@@ -79,6 +82,10 @@ def _refuse_other_report(report: Ladder) -> None:
     if not is_artefact(report.out):
         return
     theirs = open_artefact(report.out).manifest
+    if theirs["verb"] != "ladder":
+        raise ArtefactError(
+            f"{report.out} holds a report of `histograft {theirs['verb']}`", "choose another --out"
+        )
     ours = fields_with_role(report, Role.SETTING)
     differing = differing_settings(theirs, ours | {"seed": report.seed})
     said = [

@@ -32,12 +32,15 @@ class Given:
         Native pixels of each image; None for slides.
     rescaling : Rescale
         How pieces are made of it, at the finest level.
+    id : str
+        Hash of what it holds.
     """
 
     path: Path
     table: pd.DataFrame
     sizes: list[tuple[int, int]] | None
     rescaling: Rescale
+    id: str
 
     def names(self, rows: pd.Series) -> list[str]:
         """Return what the user calls the files of some rows, given as booleans."""
@@ -78,10 +81,10 @@ def read_given(path: Path, rescaling: Rescale) -> Given:
         stated = stated_split(table, rescaling.splitting, source, SILENT)
         if stated is not None:
             table["split"] = stated[0]
-        return Given(path, table, None, rescaling)
+        return Given(path, table, None, rescaling, samples.id)
     sizes = _sizes(path, source.root, list(table["file"]), rescaling.max_image_px)
     table = with_splits(table, rescaling.splitting, source, SILENT)
-    return Given(path, table, sizes, rescaling)
+    return Given(path, table, sizes, rescaling, samples.id)
 
 
 def _sizes(path: Path, root: Path, files: list[str], max_pixels: int) -> list[tuple[int, int]]:
