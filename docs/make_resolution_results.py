@@ -336,7 +336,8 @@ colon-polito KD on labelled images then beat the baseline by 6.9 and 12.9 points
 where it now does by 0.7 and 9.3: a student that begins where its teacher began is led to the
 teacher's features. Students are drawn apart since, as in the paper. In that run osteosarcoma60 had
 20 epochs, and students of five unlabelled images (60 steps) named one class always; all its
-networks have three times as many since. Test images had been seen by then; nothing else was changed.
+networks have three times as many since. Test images had been seen by then; nothing else was
+changed.
 
 KD: learned from the teacher's answers to the labelled images, reading no label; KD (AD): from its
 answers to the unlabelled ones, of which the smaller set lies in the larger one. Fine-tuned: then
@@ -356,12 +357,12 @@ adjusted by Holm's method.
 - *How low may the scale be?* On colon-polito 1/4, for a fourteenth of the multiplications: four of
   five students are shown to lose less than 5 points against their teacher, the baseline is not. On
   oral-oscc 1/2, but its teacher is not shown to be better than naming one class always; nor is that
-  of osteosarcoma60, where 23 images of two patients show nothing. All this holds for these networks;
-  for new seeds too nothing is shown: three are too few.
-- *Do more unlabelled images help?* On colon-polito twice as many gave between -0.2 and 2.3 points, on
-  oral-oscc 0.7 to 2.0; no difference is significant. Against KD on 120 labelled images, 120
+  of osteosarcoma60, where 23 images of two patients show nothing. All this holds for these
+  networks; for new seeds too nothing is shown: three are too few.
+- *Do more unlabelled images help?* On colon-polito twice as many gave between -0.2 and 2.3 points,
+  on oral-oscc 0.7 to 2.0; no difference is significant. Against KD on 120 labelled images, 120
   unlabelled ones gave 3 to 5 points more on colon-polito and 2 fewer on oral-oscc.
-- *Does fine-tuning help?* By 1 to 3 points on colon-polito, and on oral-oscc between -1.8 and 1.6; no
+- *Does fine-tuning help?* By 1 to 3 points on colon-polito, on oral-oscc between -1.8 and 1.6; no
   difference is significant. With 5 or 10 unlabelled images of osteosarcoma60 it decides whether a
   student names more than one class (+6 to +26 points, in three seeds and two patients).
 """
