@@ -41,8 +41,8 @@ def memory_told(n: int, *shapes: tuple[int, ...]) -> Iterator[None]:
         raise HistograftError(
             f"memory ran out on {n} piece(s) of {width} × {height} px "
             f"({width * height:,} pixels each)",
-            "use gradient checkpointing, precision bf16-mixed, fewer pass_pixels, a limit of "
-            "max_pixels, or a coarser scale for the teacher",
+            "use --checkpointing, --precision bf16-mixed, --augment flips (colors take most), a "
+            "smaller --pass-pixels, pieces cut by --max-pixels, or a coarser scale for the teacher",
         ) from error
 
 
