@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import small_slides
 from PIL import Image
 from small_pieces import write_pieces
 
@@ -53,11 +54,11 @@ def report_of(config):
     return plan_ladder(config, 1.0)[-1][1]
 
 
-def check(folder, **options):
+def check(folder, *, finest=1.0, **options):
     config, listener = configured(folder, **options), Listener()
     before = {path for path in folder.rglob("*") if path.is_file()}
     try:
-        check_given(config, report_of(config), 1.0, listener)
+        check_given(config, report_of(config), finest, listener)
     finally:
         assert {path for path in folder.rglob("*") if path.is_file()} == before
     return listener.heard
@@ -234,6 +235,31 @@ def test_images_of_16_bits_are_found_by_their_header(folder):
     Image.fromarray(deep).save(folder / "set" / "5.png")
     with pytest.raises(InputError, match=r"1 of 16 images cannot be used:\s+5.png has more than 8"):
         check(folder)
+
+
+def test_of_slides_what_the_table_tells(tmp_path):
+    rows = []
+    for i in range(4):
+        pixels = np.full((64, 64, 3), 245, np.uint8)
+        small_slides.write_slide(tmp_path / f"s{i}.tif", pixels, 4.0)
+        row = {"slide_id": f"s{i}", "file": f"s{i}.tif", "patient_id": f"p{i}"}
+        rows.append(row | {"label": "ab"[i % 2], "split": ["train", "test"][i // 2]})
+    table = tmp_path / "slides.csv"
+    small_slides.write_slides_table(table, rows)
+    options = {"samples": table, "scale": "mpp", "ladder": (8.0,), "teacher_mpp": 4.0}
+    assert check(tmp_path, finest=4.0, **options) == []  # some of the training slides validate
+    with pytest.raises(InputError, match="chooses an epoch by validation pieces"):
+        check(tmp_path, finest=4.0, val_of_train=0.0, **options)
+    with pytest.raises(InputError, match=r"level 2 of the ladder is finer than the image's 4 µm"):
+        check(tmp_path, finest=2.0, **(options | {"teacher_mpp": 2.0}))
+    rows[3]["patient_id"] = "p0"
+    small_slides.write_slides_table(table, rows)
+    (heard,) = check(tmp_path, finest=4.0, **options)
+    assert "1 group (p0) in two splits" in heard
+    more = tmp_path / "more.csv"
+    small_slides.write_slides_table(more, rows[2:3])
+    with pytest.raises(InputError, match=r"more.csv shares 1 image .s2.tif. and 1 group .p2. and"):
+        check(tmp_path, finest=4.0, unlabelled=(more,), **options)
 
 
 def test_the_teachers_level_cannot_be_left_out(folder):

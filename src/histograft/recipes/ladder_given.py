@@ -134,7 +134,8 @@ def _check_labels(labelled: Given, select: str, reporter: Reporter) -> None:
         )
     if "split" not in table:  # of slides: it is drawn over pieces, which are not found yet
         return
-    check_splits(set(table["split"]), str(path), select)
+    drawn = {"val"} if labelled.sizes is None and labelled.rescaling.val_of_train else set()
+    check_splits(drawn | set(table["split"]), str(path), select)
     lacking = sorted(set(classes) - set(table.loc[table["split"] == "train", "label"]))
     if lacking:
         raise InputError(
