@@ -9,7 +9,6 @@ from pathlib import Path
 from histograft.core.artefact import Artefact, open_artefact
 from histograft.core.errors import InputError
 from histograft.core.reporter import Reporter, listed
-from histograft.stats.noninferiority import least_units
 from histograft.verbs.distill import Distill
 from histograft.verbs.ladder import Ladder
 from histograft.verbs.patch_images import load_patches
@@ -75,6 +74,8 @@ def tell_of_few_pieces(report: Ladder, n_seeds: int, reporter: Reporter) -> None
     reporter : Reporter
         Whom to tell.
     """
+    from histograft.stats.noninferiority import least_units
+
     table = load_patches(open_artefact(report.patches[0], "patches"))
     n_pieces = int((table["split"] == "test").sum())
     n_tests = len(report.networks) // n_seeds - 1  # all but the teacher are compared with it
