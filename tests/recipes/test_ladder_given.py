@@ -250,7 +250,9 @@ def test_of_slides_what_the_table_tells(tmp_path):
     assert check(tmp_path, finest=4.0, **options) == []  # some of the training slides validate
     with pytest.raises(InputError, match="chooses an epoch by validation pieces"):
         check(tmp_path, finest=4.0, val_of_train=0.0, **options)
-    with pytest.raises(InputError, match=r"level 2 of the ladder is finer than the image's 4 µm"):
+    with pytest.raises(
+        InputError, match=r"slides.csv: level 2 of the ladder is finer than the image's 4 µm"
+    ):
         check(tmp_path, finest=2.0, **(options | {"teacher_mpp": 2.0}))
     rows[3]["patient_id"] = "p0"
     small_slides.write_slides_table(table, rows)

@@ -76,8 +76,10 @@ def read_given(path: Path, rescaling: Rescale) -> Given:
     samples = read_samples(rescaling)
     source, table = samples.source, samples.table.copy()
     if samples.of_slides:
-        for mpp in table["mpp"].unique():
-            level_factors([rescaling.level], float(mpp))
+        try:
+            level_factors([rescaling.level], float(table["mpp"].max()))
+        except InputError as error:
+            raise InputError(f"{path}: {error.problem}", error.fix) from error
         stated = stated_split(table, rescaling.splitting, source, SILENT)
         if stated is not None:
             table["split"] = stated[0]
