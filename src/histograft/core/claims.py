@@ -248,7 +248,7 @@ def _differences(theirs: Mapping[str, Any], identity: Identity) -> str:
     for key in ("kind", "verb", "verb_version"):
         if theirs.get(key) != ours[key]:
             return f" ({key}: there {theirs.get(key)!r}, here {ours[key]!r})"
-    found = differing_settings(theirs, {**ours["config"], "seed": ours["seed"]})
+    found = differing_settings(theirs, _with_seed(ours))
     if not found:
         return " (the input is another one)"
     said = [f"{k}: there {_short(there)}, here {_short(here)}" for k, there, here in found]
@@ -273,11 +273,17 @@ def differing_settings(
     list of (str, value there, value here)
         Of each that differs, the seed first.
     """
-    config = theirs.get("config", {}) | {"seed": theirs.get("seed")}
+    config = _with_seed(theirs)
     ours = json.loads(json.dumps(settings))
     names = ["seed", *sorted((set(config) | set(ours)) - {"seed"})]
     pairs = [(name, config.get(name), ours.get(name)) for name in names]
     return [(name, there, here) for name, there, here in pairs if there != here]
+
+
+def _with_seed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with the root seed; where there is none, a setting may be called so."""
+    config = dict(manifest.get("config", {}))
+    return config if manifest.get("seed") is None else config | {"seed": manifest["seed"]}
 
 
 def _short(value: Any) -> str:
