@@ -99,21 +99,16 @@ def test_cores_are_those_of_this_process():
 
 
 def test_workers_are_ended_in_the_middle_of_their_work():
-    begun = time.perf_counter()
-    executor = open_executor(2).__enter__()
-    try:
-        future = executor.submit(time.sleep, 60)
+    executor = open_executor(2)
+    with executor:
+        future = executor.submit(time.sleep, 600)
         while not future.running():
             time.sleep(0.01)
-        [*processes] = executor._processes.values()
+        processes = list(executor._processes.values())
         end_workers(executor)
         for process in processes:
-            process.join(10)
+            process.join(60)
         assert not any(process.is_alive() for process in processes)
-        assert time.perf_counter() - begun < 50
-    finally:
-        for process in processes:
-            process.kill()
 
 
 def groups(tmp_path, line, limits):
