@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # As the paper has them, but for its "accuracy", which is not the share that is right.
 METRICS = {
     "accuracy_top1": "accuracy (top-1)",
-    "accuracy_rd_published": "the paper's “accuracy”",
+    "accuracy_rd_published": "the paper's accuracy",
     "macro_f1": "F1-score",
     "macro_precision": "precision",
     "balanced_accuracy": "recall",
@@ -61,7 +61,7 @@ def sizes_as_printed(sizes: pd.DataFrame, scales: Mapping[float, str]) -> pd.Dat
             for side in ("height", "width"):
                 shown[f"{what} {side}"] = f"{row[f'{side}_{what}']:g}"
         for side in ("height", "width"):
-            shown[f"IQR {side}"] = f"{row[f'{side}_q1']:g}–{row[f'{side}_q3']:g}"
+            shown[f"IQR {side}"] = f"{row[f'{side}_q1']:.0f}–{row[f'{side}_q3']:.0f}"
         rows.append(shown)
     return pd.DataFrame(rows)
 
@@ -155,6 +155,12 @@ def _cell(judged: Judged, m: int, metric: str, best: float | None = None) -> str
     return f"{percent(value)} ({percent(low)}–{percent(high)}){mark}"
 
 
+def _brief(judged: Judged, m: int, metric: str) -> str:
+    value, (low, high) = judged.draws.value(m, metric), judged.draws.interval(m, metric)
+    ends = f" ({100 * low:.0f}–{100 * high:.0f})" if low == low else ""
+    return f"{percent(value)}{ends}"
+
+
 def paper_sections(judged: Judged, printed: Mapping[str, pd.DataFrame]) -> tuple[Section, Section]:
     """Return the results as the paper prints them, and the pieces, as parts of the page."""
     from histograft.figures.page import Section, Table
@@ -196,13 +202,13 @@ def tables_as_printed(
 
 
 def tell_tables(judged: Judged, printed: Mapping[str, pd.DataFrame], reporter: Reporter) -> None:
-    """Print them; of the results conditions are rows, which fit into narrower terminals."""
+    """Print them; of the results conditions are rows, which fit into narrow terminals."""
     names = {metric: METRICS[metric] for metric in METRICS if metric in judged.draws.metrics}
     rows = [
-        [scale_name(rung), condition_name(rung), *(_cell(judged, m, metric) for metric in names)]
+        [f"{scale_name(rung)}: {condition_name(rung)}", *(_brief(judged, m, n) for n in names)]
         for m, rung in enumerate(judged.rungs)
     ]
-    reporter.table("results, % (95 % interval)", ["scale", "condition", *names.values()], rows)
+    reporter.table("results, % (95 % interval)", ["scale: condition", *names.values()], rows)
     for title in PRINTED[2:]:
         table = printed[title]
         if len(table):
