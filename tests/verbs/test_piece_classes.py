@@ -131,6 +131,13 @@ def test_another_scale_and_another_kind_of_network_are_refused(world, tmp_path):
         classify(Classify(world / "new-pieces", network=folder, out=tmp_path / "no"))
 
 
+def test_slides_themselves_are_no_pieces(world, tmp_path):
+    config = Classify(world / "new.csv", network=world / "network", out=tmp_path / "x")
+    with pytest.raises(InputError, match="sees pieces of tissue") as refused:
+        classify(config)
+    assert "`histograft rescale SAMPLES --level 8 --out PIECES`" in refused.value.fix
+
+
 def test_pieces_are_a_table_for_spreadsheets_too(world):
     made = open_artefact(world / "classes", "predictions")
     found = pd.read_csv(made.file("pieces.csv"))

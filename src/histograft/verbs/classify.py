@@ -123,8 +123,9 @@ def classify(config: Classify, reporter: Reporter = SILENT) -> Artefact:
     if is_artefact(config.features) and open_artefact(config.features).kind == "patches":
         refuse_unused(config, ("model",), PRESETS, "for features of tiles")
         return classify_pieces(config, reporter)
-    listed = open_list(config.features)
     network = open_artefact(config.network, "network")
+    _refuse_pieces(config, network)
+    listed = open_list(config.features)
     model, point = _choose(listed.facts["models"], config.model)
     inputs = (listed.as_input("features"), network.as_input("network"))
     identity = Identity("predictions", "classify", VERSION, {"model": model}, inputs)
@@ -133,6 +134,18 @@ def classify(config: Classify, reporter: Reporter = SILENT) -> Artefact:
         return _classify(listed, network, (model, point), draft, reporter)
 
     return make_once(config.out, identity, work, reporter)
+
+
+def _refuse_pieces(config: Classify, network: Artefact) -> None:
+    """Say what a network of pieces takes, where it is given something else."""
+    if "level" not in network.facts:
+        return
+    scale = " --scale relative" if network.facts["scale"] == "relative" else ""
+    raise InputError(
+        f"{config.network} sees pieces of tissue, and {config.features} holds none",
+        "make them of slides or images and classify these: `histograft rescale SAMPLES --level "
+        f"{network.facts['level']:g}{scale} --out PIECES`",
+    )
 
 
 def _choose(models: Sequence[str], wanted: str | None) -> tuple[str, Point]:
