@@ -74,6 +74,15 @@ def test_a_small_run_makes_the_report(tmp_path):
     assert sizes["height_max"].tolist() == [80, 40]
     assert sizes["train:a"].tolist() == [8, 8]
     check_counts(tmp_path)
+    for words in (
+        "by Lanczos to native scale and 1/2. A teacher learned at native scale",
+        "by Adam (learning rate 0.001, weight decay 0.0001) for at most 1 epochs in steps of 32",
+        "1.0 T² KL(teacher ‖ student) at temperature T = 1.0 plus 1.0 times the mean squared",
+        "On 8 test pieces of 4 groups",
+        "margin 99 points of top-1 accuracy",
+        "Software: histograft ",
+    ):
+        assert words in text
     assert "Pieces of each class (Tables 2 to 4)." in text
     shares = table[table["condition"] == "kd-ad"]
     assert set(zip(shares["n_unlabelled"], shares["fine_tuned"], strict=True)) == {

@@ -19,6 +19,7 @@ from histograft.verbs.ladder_baselines import CROSSED
 from histograft.verbs.ladder_costs import COSTS, cost_section
 from histograft.verbs.ladder_gains import BEFORE, FEWER, LABELLED
 from histograft.verbs.ladder_leaks import leakage_caveats, leakage_section
+from histograft.verbs.ladder_methods import methods_section
 from histograft.verbs.ladder_tables import BASELINE, HEADLINE, TEACHER, Judged
 from histograft.verbs.ladder_told import answer, caveats, condition_name, scale_name
 from histograft.verbs.report_sections import Sketch
@@ -115,6 +116,7 @@ def ladder_page(
     if pieces.tables:
         made.append(pieces)
     made.append(leakage_section(patches))
+    made.append(methods_section(judged, config.margin, config.draws))
     if config.commands:
         made.append(Section("Commands", code=("\n".join(broken(c) for c in config.commands),)))
     tested = counted(judged.draws.n_units, "piece")
