@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from histograft.core.reporter import counted
 from histograft.verbs.ladder_tables import BASELINE, STUDENT, STUDENT_AD, Judged, Rung
-from histograft.verbs.ladder_told import scale_name
+from histograft.verbs.ladder_told import pieces_tested, scale_name
 
 if TYPE_CHECKING:
     from histograft.figures.page import Section
@@ -19,7 +19,7 @@ AUGMENTATIONS = {
     "jitter-flips-turns": "with random color jitter, flips and quarter turns",
 }
 SHRUNK = {
-    "both": "the mean of adaptive max-pooling and bicubic interpolation",
+    "both": "adaptive max-pooling and by bicubic interpolation, the mean of both",
     "max-pool": "adaptive max-pooling",
     "bicubic": "bicubic interpolation",
     "authors": "adaptive max-pooling, halved, as in the authors' code",
@@ -89,8 +89,7 @@ def _tested(judged: Judged, margin: float, n_draws: int) -> str:
     packages = judged.rungs[0].networks[0].manifest.get("packages", {})
     versions = ", ".join(f"{name} {packages[name]}" for name in PACKAGES if name in packages)
     return (
-        f"On {counted(judged.draws.n_units, 'test piece')} of "
-        f"{counted(judged.n_groups, judged.kind)}, intervals are percentiles of {n_draws:,} "
+        f"On {pieces_tested(judged, 'test piece')}, intervals are percentiles of {n_draws:,} "
         f"bootstrap draws of {judged.kind}s within classes. Non-inferiority to the teacher "
         f"(one-sided, 2.5 %, margin {100 * margin:g} points of top-1 accuracy, stated beforehand) "
         "and differences from the baseline (two-sided, over seeds and "

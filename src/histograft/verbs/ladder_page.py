@@ -21,7 +21,7 @@ from histograft.verbs.ladder_gains import BEFORE, FEWER, LABELLED
 from histograft.verbs.ladder_leaks import leakage_caveats, leakage_section
 from histograft.verbs.ladder_methods import methods_section
 from histograft.verbs.ladder_tables import BASELINE, HEADLINE, TEACHER, Judged
-from histograft.verbs.ladder_told import answer, caveats, condition_name, scale_name
+from histograft.verbs.ladder_told import answer, caveats, condition_name, pieces_tested, scale_name
 from histograft.verbs.report_sections import Sketch
 
 if TYPE_CHECKING:
@@ -119,9 +119,8 @@ def ladder_page(
     made.append(methods_section(judged, config.margin, config.draws))
     if config.commands:
         made.append(Section("Commands", code=("\n".join(broken(c) for c in config.commands),)))
-    tested = counted(judged.draws.n_units, "piece")
     facts = {
-        "test": f"{tested} of {counted(judged.n_groups, judged.kind)}",
+        "test": pieces_tested(judged),
         "margin": f"{100 * config.margin:g} points of top-1 accuracy",
         "draws": f"{config.draws:,}",
         "seeds": ", ".join(map(str, judged.rungs[0].seeds)),

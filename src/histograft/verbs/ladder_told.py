@@ -77,16 +77,13 @@ def answer(judged: Judged, costs: Mapping[float, Mapping[str, float]]) -> str:
     lost = f"less than {100 * margin:g} points of top-1 accuracy"
     found = coarsest(judged)
     doubt = of_weak_teacher(judged)
-    tested = counted(judged.draws.n_units, "piece")
-    if judged.kind != "piece":
-        tested += f" of {counted(judged.n_groups, judged.kind)}"
     if found is None:
         needed, there = least_units(margin, len(judged.tests)), judged.n_independent
         few = f", which tell as much as {there:.0f} independent ones; {needed} or more are needed"
         few = few if there < needed else ""
         return (
             f"At no scale coarser than the teacher's ({scale_name(teacher)}) is it shown that "
-            f"{lost} are lost ({tested} tested{few}).{doubt}"
+            f"{lost} are lost ({pieces_tested(judged)} tested{few}).{doubt}"
         )
     rung, test = found
     share = costs[teacher.level]["gmacs"] / costs[rung.level]["gmacs"]
@@ -108,6 +105,13 @@ def _of_new_seeds(judged: Judged, rung: Rung) -> str:
     shown = "This is shown" if anew.holds else "It is not shown"
     interval = points_range(anew.ci_low, anew.ci_high)
     return f" {shown} for networks trained anew from other seeds too ({interval})."
+
+
+def pieces_tested(judged: Judged, noun: str = "piece") -> str:
+    """Say how many pieces were tested, and of how many patients where they are known."""
+    pieces = counted(judged.draws.n_units, noun)
+    known = judged.kind != "piece"
+    return f"{pieces} of {counted(judged.n_groups, judged.kind)}" if known else pieces
 
 
 def never_named(judged: Judged) -> list[str]:
