@@ -1,8 +1,10 @@
 """The package and its help start at once: nothing heavy is loaded before it is needed."""
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -25,10 +27,20 @@ print(json.dumps([time.process_time(), [n for n in {heavy} if n in sys.modules]]
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    """Compiled modules are kept between starts, as they are for users, whatever runs the tests."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setenv("PYTHONPYCACHEPREFIX", folder)
+        yield
+
+
 def run(code, heavy):
     """Run code in a new process; return its processor time and the heavy packages it loaded."""
     done = subprocess.run(
         [sys.executable, "-c", code + REPORT.format(heavy=heavy)],
+        env=os.environ.copy(),
         capture_output=True,
         text=True,
         check=False,
