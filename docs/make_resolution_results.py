@@ -267,8 +267,7 @@ def _against_teacher(comparisons: pd.DataFrame) -> str:
         f"| {row['mpp']:g} | {_name(row)} | {points(row['difference'])} | "
         f"{points_range(row['ci_low'], row['ci_high'])} | {_p(row['p_holm'])} | "
         f"{_shown(row['non_inferior'])} | "
-        f"{points_range(row['ci_low_new_seeds'], row['ci_high_new_seeds'])} | "
-        f"{_p(row['p_holm_new_seeds'])} | {_shown(row['non_inferior_new_seeds'])} |"
+        f"{_of_new_seeds(row)}"
         for _, row in rows.iterrows()
     ]
     return "\n".join(lines) + "\n"
@@ -287,6 +286,14 @@ def _gains(comparisons: pd.DataFrame) -> str:
         for _, row in rows.iterrows()
     ]
     return "\n".join(lines) + "\n"
+
+
+def _of_new_seeds(row: pd.Series) -> str:
+    """Cells on trainings from other seeds; one seed does not tell."""
+    if "p_holm_new_seeds" not in row:
+        return "– | – | – |"
+    interval = points_range(row["ci_low_new_seeds"], row["ci_high_new_seeds"])
+    return f"{interval} | {_p(row['p_holm_new_seeds'])} | {_shown(row['non_inferior_new_seeds'])} |"
 
 
 def _shown(holds: object) -> str:
