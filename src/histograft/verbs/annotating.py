@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from histograft.verbs.standardize import Standardize
 
+OF_IMAGE = "image:"  # how groups begin that are the content of an image
+
 
 def with_groups(source: Source, hashes: list[str]) -> pd.DataFrame:
     """Add what is known of each image: its hash and group. Equal images share a group."""
@@ -29,7 +31,7 @@ def with_groups(source: Source, hashes: list[str]) -> pd.DataFrame:
         table["mask_sha256"] = content_hashes(source, "mask")
     known = table["group"].notna()
     table["group_source"] = known.map({True: _origin(source), False: "image"})
-    table["group"] = table["group"].where(known, "image:" + table["source_sha256"].str[:16])
+    table["group"] = table["group"].where(known, OF_IMAGE + table["source_sha256"].str[:16])
     return table
 
 

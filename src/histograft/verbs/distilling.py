@@ -152,6 +152,11 @@ def _same(fine: Artefact, rows: pd.DataFrame) -> pd.DataFrame:
     return load_patches(fine).set_index("patch_id", drop=False).loc[list(rows["patch_id"])]
 
 
+def _at_both(coarse: Artefact, fine: Artefact, rows: pd.DataFrame) -> tuple[Pieces, Pieces]:
+    """Pieces of some rows of the coarse artefact, at both scales."""
+    return Pieces(coarse, rows), Pieces(fine, _same(fine, rows))
+
+
 def _with_unlabelled(config: Distill, sets: Sets, train: Any) -> Any:
     """Pieces that a student learns from: the training pieces, unlabelled ones, or both."""
     from histograft.learning.distill import Pieces as Split
@@ -159,11 +164,10 @@ def _with_unlabelled(config: Distill, sets: Sets, train: Any) -> Any:
     if sets.unlabelled is None or sets.unlabelled_fine is None:
         return train
     rows = unlabelled_rows(sets, config.unlabelled_share)
-    coarse = Pieces(sets.unlabelled, rows)
-    fine = Pieces(sets.unlabelled_fine, _same(sets.unlabelled_fine, rows))
+    more = _at_both(sets.unlabelled, sets.unlabelled_fine, rows)
     if not config.with_labelled or train is None:
-        return Split(coarse, None, fine)
-    return Split(Joined(train.images, coarse), None, Joined(train.fine, fine))
+        return Split(more[0], None, more[1])
+    return Split(Joined(train.images, more[0]), None, Joined(train.fine, more[1]))
 
 
 def _development(config: Distill, sets: Sets, spec: NetworkSpec) -> Any:
@@ -173,11 +177,10 @@ def _development(config: Distill, sets: Sets, spec: NetworkSpec) -> Any:
     if sets.unlabelled is None or sets.unlabelled_fine is None:
         return None
     rows = development_rows(sets)
-    known = len(rows) and set(rows["label"]) <= set(spec.classes)
+    known = set(rows["label"]) <= set(spec.classes)
     if rows.empty or (config.judge == "macro-f1" and not known):
         return None
-    coarse = Pieces(sets.unlabelled, rows)
-    fine = Pieces(sets.unlabelled_fine, _same(sets.unlabelled_fine, rows))
+    coarse, fine = _at_both(sets.unlabelled, sets.unlabelled_fine, rows)
     return Split(coarse, label_array(rows, spec) if known else None, fine)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from histograft.verbs.ladder_baselines import compared_accuracies
 from histograft.verbs.ladder_tables import HEADLINE, KEYS, STUDENT, STUDENT_AD, Judged, Rung
 
-LABELLED = "kd"
+LABELLED = STUDENT
 FEWER = "fewer unlabelled"
 BEFORE = "before fine-tuning"
 

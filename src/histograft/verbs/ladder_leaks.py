@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from histograft.core.artefact import Artefact
 from histograft.core.reporter import counted, listed
+from histograft.verbs.annotating import OF_IMAGE
 from histograft.verbs.report_leakage import find_leaks, leakage_sentences, leakage_table
 
 if TYPE_CHECKING:
     from histograft.figures.page import Section
-
-IMAGE = "image:"  # how groups begin that are the content of an image
 
 
 def leakage_section(patches: Sequence[Artefact]) -> Section | None:
@@ -43,7 +42,7 @@ def leakage_caveats(patches: Sequence[Artefact]) -> tuple[str, ...]:
     if not patches:
         return ()
     found = patches[0].facts["leakage"]
-    known = [name for name in found["groups_in_two_splits"] if not name.startswith(IMAGE)]
+    known = [name for name in found["groups_in_two_splits"] if not name.startswith(OF_IMAGE)]
     parts = [f"{counted(len(known), 'group')} ({listed(known)})"] if known else []
     if copies := found["exact_duplicates_across_splits"]:
         parts.append(f"copies of {counted(copies, 'image')}")
