@@ -352,7 +352,7 @@ the head from labels. Three seeds a condition. The margin of non-inferiority is 
 accuracy: once for these networks and new images (patients where they are known), once for new seeds
 too. p of differences from the baseline is of the crossed test over seeds and images (patients),
 and so are those of students against students, where networks of one seed are paired; each table is
-adjusted by Holm's method.
+adjusted by Holm's method. Milliseconds were measured beside other work, and scatter.
 
 **What came out** (in words, of the runs of 2026-11-21; the tables are written from the runs).
 
