@@ -29,7 +29,7 @@ TEXT = (
     "stage, for the class that each network takes the field for. Fields were drawn from the test "
     "pieces; each network sees its own scale, as the grey image beneath its map shows, and is the "
     "first of its seeds. A place of a map is 32 px of its network's scale, so students' maps are "
-    "coarser.",
+    f"coarser; of more than {MOST_STUDENTS} scales the finest two and the coarsest are shown.",
 )
 
 
@@ -81,7 +81,7 @@ def views_section(
     words = {TEACHER: "teacher", BASELINE: "baseline"}
     names = [f"{words.get(rung.condition, 'student')}, {scale_name(rung)}" for rung in rungs]
     picture = sketch.picture(cam_overlays(drawn, names), "views", MAPS_CAPTION)
-    told = f"{words.get(rungs[1].condition, 'student').capitalize()}: {condition_name(rungs[1])}."
+    told = f"Beside the teacher: {condition_name(rungs[1])}."
     return Section("What teacher and student look at", text=(*TEXT, told), figures=(picture,))
 
 
